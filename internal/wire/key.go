@@ -67,13 +67,15 @@ var (
 // concurrent use. The zero value signs nothing.
 type Key struct {
 	public PublicKey
-	signer crypto.Signer
+	// private returns the private key. It is a function, so that no way of printing a Key, or a struct that holds
+	// one, prints what it returns.
+	private func() crypto.Signer
 }
 
 // NewKey makes the key of a 32-byte seed.
 func NewKey(seed [32]byte) Key {
-	private := ed25519.NewKeyFromSeed(seed[:])
-	return Key{public: PublicKey(private[32:]), signer: private}
+	k := ed25519.NewKeyFromSeed(seed[:])
+	return Key{public: PublicKey(k[32:]), private: func() crypto.Signer { return k }}
 }
 
 // GenerateKey makes a fresh key from random, or from crypto/rand if random is nil.
@@ -92,17 +94,22 @@ func GenerateKey(random io.Reader) (Key, error) {
 func (k Key) Public() PublicKey { return k.public }
 
 // IsZero reports whether k is the zero value.
-func (k Key) IsZero() bool { return k.signer == nil }
+func (k Key) IsZero() bool { return k.private == nil }
 
 // Handshake returns the key as TLS and libp2p want it. Their handshakes sign bytes that begin with a context of
 // their own (RFC 8446 §4.4.3), which no Sig_structure can begin with.
-func (k Key) Handshake() crypto.Signer { return k.signer }
+func (k Key) Handshake() crypto.Signer {
+	if k.private == nil {
+		return nil
+	}
+	return k.private()
+}
 
 func (k Key) sign(message []byte) (Signature, error) {
-	if k.signer == nil {
+	if k.private == nil {
 		return Signature{}, fmt.Errorf("wire: sign: %w", ErrBadKey)
 	}
-	b, err := k.signer.Sign(nil, message, crypto.Hash(0))
+	b, err := k.private().Sign(nil, message, crypto.Hash(0))
 	if err != nil {
 		return Signature{}, fmt.Errorf("wire: sign: %w", err)
 	}

@@ -21,7 +21,6 @@ const (
 	Command     Kind = "command"
 	Proposal    Kind = "proposal"
 	Ballot      Kind = "ballot"
-	Certificate Kind = "certificate"
 )
 
 // Typ returns the media type that stands in the protected header (RFC 9596).

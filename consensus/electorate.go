@@ -1,0 +1,102 @@
+package consensus
+
+import (
+	"fmt"
+
+	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/internal/wire"
+)
+
+// MaxVoters bounds an electorate.
+const MaxVoters = 64
+
+// Voter is one member of an electorate, as the registry knew it when the decision opened.
+type Voter struct {
+	_        struct{} `cbor:",toarray"`
+	ID       identity.ID
+	Key      wire.PublicKey // the identity key its ballot must verify with
+	Operator identity.ID    // who answers for it; a person names itself
+	Level    uint64         // an agent's autonomy level; 0 for a person
+	Weight   uint64         // at least 1
+}
+
+// Person reports whether the voter is an operator, which stands for a person.
+func (v Voter) Person() bool { return v.ID.Role() == identity.Operator }
+
+// Opening is what the registry decided when it accepted a proposal: class, rule, and who may vote, frozen. Every
+// replica computes it; the guard recomputes class and rule from the policy.
+type Opening struct {
+	Proposal wire.Digest    `cbor:"1,keyasint"`
+	Action   wire.Digest    `cbor:"2,keyasint"`
+	Policy   wire.Digest    `cbor:"3,keyasint"`
+	Class    Class          `cbor:"4,keyasint"`
+	Level    uint64         `cbor:"5,keyasint"`           // the proposer's level
+	Operator identity.ID    `cbor:"6,keyasint"`           // the proposer's operator
+	Alone    bool           `cbor:"7,keyasint,omitempty"` // the proposer's level decides this class alone
+	Rule     Rule           `cbor:"8,keyasint"`           // of the class, also where Alone
+	Voters   []Voter        `cbor:"9,keyasint,omitempty"` // sorted by ID; empty where Alone
+	Index    uint64         `cbor:"10,keyasint"`          // of the log entry
+	Opened   int64          `cbor:"11,keyasint"`          // log time, Unix milliseconds
+	Deadline int64          `cbor:"12,keyasint"`          // log time
+	Key      wire.PublicKey `cbor:"13,keyasint"`          // the proposer's identity key
+}
+
+// Digest names the opening, and with it the electorate: voters sign it in their ballots.
+func (o Opening) Digest() wire.Digest {
+	b, err := wire.Encode(o)
+	if err != nil {
+		panic(err) // fixed-size fields and strings always encode
+	}
+	return wire.Hash(b)
+}
+
+// Voter returns the member named.
+func (o Opening) Voter(id identity.ID) (Voter, bool) {
+	for _, v := range o.Voters {
+		if v.ID == id {
+			return v, true
+		}
+	}
+	return Voter{}, false
+}
+
+// ErrUnreachable is returned when an electorate is too small, or too alike, to meet its rule.
+var ErrUnreachable = fault.New(fault.NoQuorum, "consensus: this electorate cannot meet the rule")
+
+// CheckElectorate refuses electorates that are unsorted, doubled, too large, contain the proposer or (unless the rule
+// allows own votes) agents or people of the proposer's operator, hold a weightless voter, or could not meet the rule
+// even if everybody approved.
+func CheckElectorate(o Opening, proposer identity.ID) error {
+	if len(o.Voters) > MaxVoters {
+		return fmt.Errorf("%w: %d voters, at most %d", wire.ErrTooLarge, len(o.Voters), MaxVoters)
+	}
+	for i, v := range o.Voters {
+		if i > 0 && o.Voters[i-1].ID.Compare(v.ID) >= 0 {
+			return fmt.Errorf("%w: voters must be sorted, each once", wire.ErrMalformed)
+		}
+		if v.Weight < 1 || v.ID.Role() == identity.Node || (v.Person() && v.Operator != v.ID) {
+			return fmt.Errorf("%w: voter %s", wire.ErrMalformed, v.ID)
+		}
+		if !Eligible(o.Rule, proposer, o.Operator, v.ID, v.Operator) {
+			return fmt.Errorf("%w: %s may not vote on this proposal", wire.ErrMalformed, v.ID)
+		}
+	}
+	all := make(map[identity.ID]Vote, len(o.Voters))
+	for _, v := range o.Voters {
+		all[v.ID] = Approve
+	}
+	if state := tally(o, all); state != Approved {
+		return fmt.Errorf("%w: %d voters", ErrUnreachable, len(o.Voters))
+	}
+	return nil
+}
+
+// Eligible reports whether a principal may vote on a proposal: never the proposer itself where it is an agent; nobody
+// of the proposer's operator, unless the rule allows own votes, and then the person only.
+func Eligible(r Rule, proposer, proposerOperator, voter, voterOperator identity.ID) bool {
+	if voterOperator != proposerOperator {
+		return voter != proposer
+	}
+	return r.Own && voter.Role() == identity.Operator
+}

@@ -1,0 +1,97 @@
+// Package ledger is the realm's state machine: it applies signed commands, one after the other, to who takes part and
+// to what is decided, and keeps a hash tree over all of them.
+//
+// Every replica applies the same commands and comes to the same state: nothing here reads a clock, a socket, a map's
+// order or a random number. A command is checked here in full, signatures included, whoever handed it in; a refusal is
+// an answer like any other and changes nothing but the tree.
+package ledger
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/seed-3e86d5b2/conclave/consensus"
+	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/internal/wire"
+	"github.com/seed-3e86d5b2/conclave/policy"
+	"github.com/seed-3e86d5b2/conclave/registry"
+)
+
+// Entry is what stands in one log entry: a node's tick, if time is to move, and a command, if there is one.
+type Entry struct {
+	Tick    []byte `cbor:"1,keyasint,omitempty"` // cosigned command of type tick
+	Command []byte `cbor:"2,keyasint,omitempty"` // cosigned command
+}
+
+// Ledger is a [consensus.Machine] over the realm's state. Its methods are safe for concurrent use.
+type Ledger struct {
+	mu      sync.RWMutex
+	state   *state
+	changed func([]identity.ID, []wire.Digest)
+}
+
+var _ consensus.Machine = (*Ledger)(nil)
+
+// New returns the ledger of a realm as its genesis leaves it: the roots as operators, nobody else, no decision. The
+// policy must be the one the genesis names. The function changed, if not nil, is called after each entry with the
+// principals and decisions that it changed, in the goroutine that applies; with two nils after a restore.
+func New(realm wire.Realm, genesis []byte, p policy.Policy, changed func([]identity.ID, []wire.Digest)) (*Ledger, error) {
+	authority, err := identity.VerifyChain(realm, genesis, nil, 0)
+	if err != nil {
+		return nil, err
+	}
+	if p.Digest() != authority.Policy {
+		return nil, fmt.Errorf("%w: the policy is not the one that the genesis names", wire.ErrMalformed)
+	}
+	if err := p.CheckRoots(len(authority.Roots)); err != nil {
+		return nil, err
+	}
+	if changed == nil {
+		changed = func([]identity.ID, []wire.Digest) {}
+	}
+	return &Ledger{state: newState(authority, genesis, p), changed: changed}, nil
+}
+
+// Apply implements [consensus.Machine]. It answers with the encoded [registry.Answer] of the command, or of the tick
+// where the entry holds only that.
+func (l *Ledger) Apply(_ uint64, entry []byte) []byte {
+	l.mu.Lock()
+	s := l.state
+	s.touchedMembers, s.touchedDecisions = nil, nil
+	answer := s.applyEntry(entry)
+	members, decisions := s.touchedMembers, s.touchedDecisions
+	l.mu.Unlock()
+	l.changed(members, decisions)
+	b, err := wire.Encode(answer)
+	if err != nil {
+		panic(err) // an answer holds integers, texts and bytes
+	}
+	return b
+}
+
+// Snapshot implements [consensus.Machine].
+func (l *Ledger) Snapshot() ([]byte, error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.state.encode()
+}
+
+// Restore implements [consensus.Machine].
+func (l *Ledger) Restore(snapshot []byte) error {
+	l.mu.Lock()
+	s, err := decodeState(l.state, snapshot)
+	if err == nil {
+		l.state = s
+	}
+	l.mu.Unlock()
+	if err == nil {
+		l.changed(nil, nil)
+	}
+	return err
+}
+
+// ParseAnswer reads what Apply returned.
+func ParseAnswer(raw []byte) (registry.Answer, error) {
+	var a registry.Answer
+	return a, wire.Decode(raw, &a)
+}

@@ -1,0 +1,267 @@
+package ledger
+
+import (
+	"fmt"
+
+	"github.com/seed-3e86d5b2/conclave/discovery"
+	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/internal/wire"
+	"github.com/seed-3e86d5b2/conclave/registry"
+	"github.com/seed-3e86d5b2/conclave/trust"
+)
+
+// enrol admits an agent: token by an active operator, unused, in time, at a level that one operator may give.
+func (s *state) enrol(o *order) (any, error) {
+	body, err := registry.Body[registry.Enrol](o.Command)
+	if err != nil {
+		return nil, err
+	}
+	claimed, err := wire.ParseCosigned[identity.Enrolment](body.Enrolment, wire.MaxStatement)
+	if err != nil {
+		return nil, err
+	}
+	invited, err := wire.Parse[identity.Token](claimed.Claim.Token, wire.MaxStatement)
+	if err != nil {
+		return nil, err
+	}
+	operator, err := s.member(invited.Claim.Operator)
+	if err != nil {
+		return nil, fmt.Errorf("token's operator: %w", err)
+	}
+	if err := operator.Status.Check(); err != nil {
+		return nil, fmt.Errorf("token's operator: %w", err)
+	}
+	enrolment, token, err := identity.VerifyEnrolment(body.Enrolment, s.authority.Realm, operator.Key)
+	if err != nil {
+		return nil, err
+	}
+	t := token.Statement()
+	if err := s.admissible(o, enrolment.Statement(), t, token.ID()); err != nil {
+		return nil, err
+	}
+	m := &Member{
+		ID: o.Author, Name: t.Name, Operator: t.Operator, Key: o.Author.Key(), Status: trust.Active, Level: t.Level,
+		Serves: t.Serves, Origin: body.Enrolment, Joined: s.now,
+	}
+	s.tokens[token.ID()] = t.Expires
+	s.put(m)
+	return s.touch(m, o), nil
+}
+
+func (s *state) admissible(o *order, e identity.Enrolment, t identity.Token, token wire.Digest) error {
+	if e.Agent != o.Author {
+		return fmt.Errorf("%w: enrolment of another agent", ErrDenied)
+	}
+	if t.Expires <= s.now {
+		return fmt.Errorf("%w: token", ErrExpired)
+	}
+	if t.Issued > s.now+identity.Skew {
+		return fmt.Errorf("token: %w", identity.ErrNotYet)
+	}
+	if _, used := s.tokens[token]; used {
+		return fmt.Errorf("%w: token", ErrSpent)
+	}
+	if _, taken := s.names[t.Name]; taken {
+		return fmt.Errorf("%w: %s", ErrNameTaken, t.Name)
+	}
+	if t.Level > s.policy.Enrol {
+		return fmt.Errorf("%w: one operator's token gives at most %s here; enrol at that level and raise it with %d operators' signatures",
+			ErrQuorum, s.policy.Enrol, s.policy.Loosen)
+	}
+	return nil
+}
+
+func (s *state) addOperator(o *order) (any, error) {
+	body, err := registry.Body[registry.AddOperator](o.Command)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.operator(); err != nil {
+		return nil, err
+	}
+	if err := s.loosen(o); err != nil {
+		return nil, err
+	}
+	if body.Operator.Role() != identity.Operator {
+		return nil, fmt.Errorf("%w: not an operator's name", wire.ErrMalformed)
+	}
+	if err := body.Operator.Check(); err != nil {
+		return nil, err
+	}
+	if err := identity.CheckName(body.Name); err != nil {
+		return nil, err
+	}
+	if _, known := s.members[body.Operator]; known {
+		return nil, fmt.Errorf("%w: already an operator", ErrConflict)
+	}
+	if _, taken := s.names[body.Name]; taken {
+		return nil, fmt.Errorf("%w: %s", ErrNameTaken, body.Name)
+	}
+	m := &Member{
+		ID: body.Operator, Name: body.Name, Operator: body.Operator, Key: body.Operator.Key(), Status: trust.Active,
+		Origin: o.raw, Joined: s.now,
+	}
+	s.put(m)
+	return s.touch(m, o), nil
+}
+
+func (s *state) setStatus(o *order) (any, error) {
+	body, err := registry.Body[registry.SetStatus](o.Command)
+	if err != nil {
+		return nil, err
+	}
+	m, err := s.target(o, body.Principal, body.Reason)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case m.Status == trust.Revoked:
+		return nil, trust.ErrRevoked
+	case body.Status == trust.Active:
+		if err := s.loosen(o); err != nil {
+			return nil, err
+		}
+	case body.Status != trust.Quarantined && body.Status != trust.Revoked:
+		return nil, fmt.Errorf("%w: no such status", wire.ErrMalformed)
+	case m.ID.Role() == identity.Operator && s.lastOperators(m):
+		return nil, fmt.Errorf("%w: too few operators would remain to release anybody", ErrDenied)
+	}
+	m.Status, m.Reason = body.Status, body.Reason
+	return s.touch(m, o), nil
+}
+
+// lastOperators reports whether, without m, fewer active operators remain than loosening needs.
+func (s *state) lastOperators(m *Member) bool {
+	var rest uint64
+	for _, other := range s.members {
+		if other != m && other.ID.Role() == identity.Operator && other.Status == trust.Active {
+			rest++
+		}
+	}
+	return rest < s.policy.Loosen
+}
+
+func (s *state) setLevel(o *order) (any, error) {
+	body, err := registry.Body[registry.SetLevel](o.Command)
+	if err != nil {
+		return nil, err
+	}
+	m, err := s.target(o, body.Principal, body.Reason)
+	if err != nil {
+		return nil, err
+	}
+	if m.ID.Role() != identity.Agent {
+		return nil, fmt.Errorf("%w: only agents have levels", ErrDenied)
+	}
+	if err := body.Level.Check(); err != nil {
+		return nil, err
+	}
+	if body.Level > m.Level {
+		if err := s.loosen(o); err != nil {
+			return nil, err
+		}
+	}
+	m.Level, m.Reason = body.Level, body.Reason
+	return s.touch(m, o), nil
+}
+
+// target finds the member that an operator wants to change.
+func (s *state) target(o *order, id identity.ID, reason string) (*Member, error) {
+	if err := o.operator(); err != nil {
+		return nil, err
+	}
+	if len(reason) > registry.MaxDetail {
+		return nil, fmt.Errorf("%w: reason over %d bytes", wire.ErrTooLarge, registry.MaxDetail)
+	}
+	m, err := s.member(id)
+	if err != nil {
+		return nil, err
+	}
+	return m, o.unchanged(m)
+}
+
+func (s *state) grant(o *order) (any, error) {
+	body, err := registry.Body[registry.Grant](o.Command)
+	if err != nil {
+		return nil, err
+	}
+	m, err := s.target(o, body.Principal, "")
+	if err != nil {
+		return nil, err
+	}
+	if m.Operator != o.Author || m.ID.Role() != identity.Agent {
+		return nil, fmt.Errorf("%w: only the agent's operator grants what it serves", ErrDenied)
+	}
+	if err := identity.CheckCapabilities(body.Serves); err != nil {
+		return nil, err
+	}
+	m.Serves = body.Serves
+	return s.touch(m, o), nil
+}
+
+func (s *state) putCard(o *order) (any, error) {
+	body, err := registry.Body[registry.PutCard](o.Command)
+	if err != nil {
+		return nil, err
+	}
+	m := o.author
+	card, err := discovery.VerifyCard(body.Card, s.authority.Realm, m.ID, m.Key)
+	if err != nil {
+		return nil, err
+	}
+	c := card.Statement()
+	if c.Sequence <= m.CardNumber {
+		return nil, fmt.Errorf("%w: card %d, have %d", ErrConflict, c.Sequence, m.CardNumber)
+	}
+	for _, name := range c.Names() {
+		if !identity.MatchCapability(m.Serves, name) {
+			return nil, fmt.Errorf("%w: %s is not granted to %s; its operator can: agent grant", ErrDenied, name, m.Name)
+		}
+	}
+	m.Card, m.CardID, m.CardNumber = body.Card, card.ID(), c.Sequence
+	return s.touch(m, o), nil
+}
+
+func (s *state) succeed(o *order) (any, error) {
+	body, err := registry.Body[registry.Succeed](o.Command)
+	if err != nil {
+		return nil, err
+	}
+	m := o.author
+	chain := append(m.Successions[:len(m.Successions):len(m.Successions)], body.Succession)
+	key, err := identity.VerifySuccessions(s.authority.Realm, m.ID, chain)
+	if err != nil {
+		return nil, err
+	}
+	if _, taken := s.keys[key]; taken {
+		return nil, fmt.Errorf("%w: the key is somebody's", ErrConflict)
+	}
+	newest, err := wire.ParseCosigned[identity.Succession](body.Succession, wire.MaxStatement)
+	if err != nil {
+		return nil, err
+	}
+	delete(s.keys, m.Key)
+	s.keys[key] = m.ID
+	m.Key, m.Successions, m.Succession = key, chain, newest.ID(s.authority.Realm)
+	m.Epoch++
+	return s.touch(m, o), nil
+}
+
+func (s *state) raiseEpoch(o *order) (any, error) {
+	body, err := registry.Body[registry.RaiseEpoch](o.Command)
+	if err != nil {
+		return nil, err
+	}
+	m, err := s.member(body.Principal)
+	if err != nil {
+		return nil, err
+	}
+	if o.Author != m.ID && o.Author != m.Operator {
+		return nil, fmt.Errorf("%w: only the principal or its operator ends its credentials", ErrDenied)
+	}
+	if body.Epoch <= m.Epoch {
+		return nil, fmt.Errorf("%w: epoch %d, have %d", ErrConflict, body.Epoch, m.Epoch)
+	}
+	m.Epoch = body.Epoch
+	return s.touch(m, o), nil
+}

@@ -1,0 +1,266 @@
+package ledger
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/seed-3e86d5b2/conclave/audit"
+	"github.com/seed-3e86d5b2/conclave/consensus"
+	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/internal/wire"
+	"github.com/seed-3e86d5b2/conclave/policy"
+	"github.com/seed-3e86d5b2/conclave/registry"
+	"github.com/seed-3e86d5b2/conclave/trust"
+)
+
+// Authority returns who runs the realm.
+func (l *Ledger) Authority() *identity.Authority {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.state.authority
+}
+
+// Genesis returns the signed genesis. The caller must not change it.
+func (l *Ledger) Genesis() []byte { return l.state.genesis }
+
+// Policy returns the policy in force. The caller must not change it.
+func (l *Ledger) Policy() policy.Policy {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.state.policy
+}
+
+// Now returns log time in Unix milliseconds.
+func (l *Ledger) Now() int64 {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.state.now
+}
+
+// Size returns how many commands have been applied.
+func (l *Ledger) Size() uint64 {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.state.tree.Size()
+}
+
+// Admissible says whether the ledger would look at a command at all: well-formed, signed by an author that may take
+// part, in time by log time. A node asks before it appends, so that strangers cannot fill the log. Apply asks again.
+func (l *Ledger) Admissible(raw []byte) error {
+	c, err := wire.ParseCosigned[registry.Command](raw, wire.MaxStatement)
+	if err != nil {
+		return err
+	}
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if before, ok := l.state.answers[answerKey{Author: c.Claim.Author, Nonce: c.Claim.Nonce}]; ok {
+		if before.Answer.Command == c.ID(l.state.authority.Realm) {
+			return nil // it will get its old answer
+		}
+	}
+	_, err = l.state.admit(c, c.ID(l.state.authority.Realm), raw)
+	return err
+}
+
+// Member returns what is known of a principal, or [ErrUnknown]. The slices in it must not be changed.
+func (l *Ledger) Member(id identity.ID) (Member, error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	m, err := l.state.member(id)
+	if err != nil {
+		return Member{}, err
+	}
+	return *m, nil
+}
+
+// Named returns the principal with the name, or [ErrUnknown].
+func (l *Ledger) Named(name string) (Member, error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	id, ok := l.state.names[name]
+	if !ok {
+		return Member{}, fmt.Errorf("%w: nobody is named %.64q", ErrUnknown, name)
+	}
+	return *l.state.members[id], nil
+}
+
+// Members returns everybody, sorted by name.
+func (l *Ledger) Members() []Member {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	all := make([]Member, 0, len(l.state.members))
+	for _, name := range sortedKeys(l.state.names, strings.Compare) {
+		all = append(all, *l.state.members[l.state.names[name]])
+	}
+	return all
+}
+
+// Ticket returns what a ticket on the principal says, issued at now by the node's clock. The node signs it.
+func (l *Ledger) Ticket(id identity.ID, now int64) (trust.Ticket, error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	s := l.state
+	m, err := s.member(id)
+	if err != nil {
+		return trust.Ticket{}, err
+	}
+	return trust.Ticket{
+		Version: 1, Principal: m.ID, Name: m.Name, Operator: m.Operator, Status: m.Status, Level: m.Level, Key: m.Key,
+		Epoch: m.Epoch, Card: m.CardID, Serves: m.Serves, Policy: s.policy.Digest(), Roster: s.authority.Number,
+		Index: s.tree.Size(), Issued: now, Expires: now + trust.MaxTicketLife,
+	}, nil
+}
+
+// Head returns what a head over all commands so far says. The node signs it, once a size.
+func (l *Ledger) Head() audit.Head {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	s := l.state
+	return audit.Head{
+		Version: 1, Roster: s.authority.Number, Size: s.tree.Size(), Root: wire.Digest(s.tree.Root()), Time: s.now,
+		State: s.chain,
+	}
+}
+
+// Inclusion returns the proof that a leaf stands under the head of the size.
+func (l *Ledger) Inclusion(leaf audit.Leaf, size uint64) (audit.Inclusion, error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.state.inclusion(leaf, size)
+}
+
+func (s *state) inclusion(leaf audit.Leaf, size uint64) (audit.Inclusion, error) {
+	path, err := s.tree.Inclusion(leaf.Index-1, size)
+	if err != nil {
+		return audit.Inclusion{}, fmt.Errorf("ledger: inclusion: %w", err)
+	}
+	return audit.Inclusion{Leaf: leaf, Path: path}, nil
+}
+
+// Decision returns what is known of a proposal, or [ErrUnknown]. The slices in it must not be changed.
+func (l *Ledger) Decision(id wire.Digest) (Decision, error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	d, err := l.state.decision(id)
+	if err != nil {
+		return Decision{}, err
+	}
+	return d.clone(), nil
+}
+
+func (d *Decision) clone() Decision {
+	c := *d
+	c.Ballots = slices.Clone(d.Ballots)
+	return c
+}
+
+// Decisions returns all decisions, the newest first.
+func (l *Ledger) Decisions() []Decision {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	all := make([]Decision, 0, len(l.state.decisions))
+	for _, d := range l.state.decisions {
+		all = append(all, d.clone())
+	}
+	slices.SortFunc(all, func(a, b Decision) int { return int(b.Opened.Index) - int(a.Opened.Index) })
+	return all
+}
+
+// NextDeadline returns the earliest deadline of an open decision in log time, or 0 if none is open.
+func (l *Ledger) NextDeadline() int64 {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	var next int64
+	for _, id := range l.state.open {
+		if d := l.state.decisions[id].Opening.Deadline; next == 0 || d < next {
+			next = d
+		}
+	}
+	return next
+}
+
+// Certificate assembles the certificate of an approved decision under a signed head of the size. Errors: [ErrUnknown],
+// [ErrPending], [ErrRejected].
+func (l *Ledger) Certificate(id wire.Digest, head []byte, size uint64) (consensus.Certificate, error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	s := l.state
+	d, err := s.decision(id)
+	if err != nil {
+		return consensus.Certificate{}, err
+	}
+	switch d.Verdict.State {
+	case consensus.Approved:
+	case consensus.Open:
+		return consensus.Certificate{}, ErrPending
+	default:
+		return consensus.Certificate{}, fmt.Errorf("%w: %s", ErrRejected, d.Verdict.State)
+	}
+	c := consensus.Certificate{
+		Realm: s.authority.Realm, Genesis: s.genesis, Policy: s.policy.Encode(), Proposal: d.Proposal,
+		Opening: d.Opening, Ballots: slices.Clone(d.Ballots), Verdict: d.Verdict, Head: head,
+	}
+	if c.Opened, err = s.encodedInclusion(d.Opened, size); err != nil {
+		return consensus.Certificate{}, err
+	}
+	if c.Decided, err = s.encodedInclusion(d.Decided, size); err != nil {
+		return consensus.Certificate{}, err
+	}
+	claimed, err := wire.Parse[consensus.Proposal](d.Proposal, wire.MaxStatement)
+	if err != nil {
+		return consensus.Certificate{}, err
+	}
+	parties := []identity.ID{claimed.Claim.Proposer}
+	for _, v := range d.Opening.Voters {
+		parties = append(parties, v.ID)
+	}
+	s.vouch(&c, parties)
+	return c, nil
+}
+
+func (s *state) encodedInclusion(leaf audit.Leaf, size uint64) (wire.Raw, error) {
+	i, err := s.inclusion(leaf, size)
+	if err != nil {
+		return nil, err
+	}
+	return wire.Encode(i)
+}
+
+// vouch adds what shows the parties to be who they are: enrolments of agents, the commands that made operators, the
+// successions of keys, and the same for the operators behind them.
+func (s *state) vouch(c *consensus.Certificate, parties []identity.ID) {
+	done := map[identity.ID]bool{}
+	for len(parties) > 0 {
+		id := parties[0]
+		parties = parties[1:]
+		m, ok := s.members[id]
+		if !ok || done[id] {
+			continue
+		}
+		done[id] = true
+		c.Keys = append(c.Keys, m.Successions...)
+		if m.ID.Role() == identity.Agent {
+			c.Enrolments = append(c.Enrolments, m.Origin)
+			parties = append(parties, m.Operator)
+		} else if m.Origin != nil {
+			c.Operators = append(c.Operators, m.Origin)
+			parties = append(parties, s.sponsors(m)...)
+		}
+	}
+}
+
+// sponsors returns the operators whose signatures made m one.
+func (s *state) sponsors(m *Member) []identity.ID {
+	var ids []identity.ID
+	c, err := wire.ParseCosigned[registry.Command](m.Origin, wire.MaxStatement)
+	if err != nil {
+		return nil
+	}
+	for _, key := range c.Keys() {
+		if id, ok := s.keys[key]; ok {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}

@@ -1,0 +1,168 @@
+package proof
+
+import (
+	"fmt"
+
+	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/internal/wire"
+	"github.com/seed-3e86d5b2/conclave/registry"
+)
+
+// vouched follows every party's key to the genesis: an agent's to an enrolment that its operator signed, an operator's
+// to the roots, or to a command that enough vouched-for operators signed. So not even all nodes together can make a
+// voter up.
+func (e *examination) vouched() error {
+	w, err := newWitnesses(e)
+	if err != nil {
+		return err
+	}
+	o, proposer := e.c.Opening, e.proposal.Statement().Proposer
+	if err := w.vouch(proposer, o.Operator, o.Key); err != nil {
+		return fmt.Errorf("proposer: %w", err)
+	}
+	for _, v := range o.Voters {
+		if err := w.vouch(v.ID, v.Operator, v.Key); err != nil {
+			return fmt.Errorf("voter: %w", err)
+		}
+	}
+	return nil
+}
+
+// witnesses is what the certificate brings along about its parties, indexed.
+type witnesses struct {
+	realm      wire.Realm
+	loosen     int
+	operators  map[identity.ID]bool     // shown to be operators
+	successors map[identity.ID][][]byte // successions by principal, oldest first
+	enrolments map[identity.ID][]byte   // by agent
+}
+
+func newWitnesses(e *examination) (*witnesses, error) {
+	w := &witnesses{
+		realm: e.a.Realm, loosen: int(e.policy.Loosen), operators: map[identity.ID]bool{},
+		successors: map[identity.ID][][]byte{}, enrolments: map[identity.ID][]byte{},
+	}
+	for _, raw := range e.c.Keys {
+		s, err := wire.ParseCosigned[identity.Succession](raw, wire.MaxStatement)
+		if err != nil {
+			return nil, err
+		}
+		w.successors[s.Claim.Principal] = append(w.successors[s.Claim.Principal], raw)
+	}
+	for _, raw := range e.c.Enrolments {
+		c, err := wire.ParseCosigned[identity.Enrolment](raw, wire.MaxStatement)
+		if err != nil {
+			return nil, err
+		}
+		w.enrolments[c.Claim.Agent] = raw
+	}
+	for _, root := range e.a.Roots {
+		w.operators[root] = true
+	}
+	return w, w.admitOperators(e.c.Operators)
+}
+
+// admitOperators accepts commands that made operators, in any order, until no more can be accepted.
+func (w *witnesses) admitOperators(commands [][]byte) error {
+	pending := commands
+	for len(pending) > 0 {
+		var rest [][]byte
+		for _, raw := range pending {
+			ok, err := w.admitOperator(raw)
+			if err != nil {
+				return err
+			}
+			if !ok {
+				rest = append(rest, raw)
+			}
+		}
+		if len(rest) == len(pending) {
+			return fmt.Errorf("%w: a command that made an operator lacks signatures", ErrUnvouched)
+		}
+		pending = rest
+	}
+	return nil
+}
+
+func (w *witnesses) admitOperator(raw []byte) (bool, error) {
+	c, err := wire.ParseCosigned[registry.Command](raw, wire.MaxStatement)
+	if err != nil {
+		return false, err
+	}
+	if c.Claim.Type != registry.TypeOperator {
+		return false, wire.ErrWrongKind
+	}
+	body, err := registry.Body[registry.AddOperator](c.Claim)
+	if err != nil {
+		return false, err
+	}
+	signers := 0
+	for id := range w.operators {
+		keys, err := w.keys(id)
+		if err != nil {
+			return false, err
+		}
+		if _, err := c.Verify(w.realm, 1, keys); err == nil {
+			signers++
+		}
+	}
+	if signers < w.loosen {
+		return false, nil
+	}
+	w.operators[body.Operator] = true
+	return true, nil
+}
+
+// keys returns the identity keys that a principal has had, oldest first.
+func (w *witnesses) keys(id identity.ID) ([]wire.PublicKey, error) {
+	keys := []wire.PublicKey{id.Key()}
+	chain := w.successors[id]
+	for n := range chain {
+		key, err := identity.VerifySuccessions(w.realm, id, chain[:n+1])
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
+// vouch checks that key is the newest identity key of id, and operator who answers for it.
+func (w *witnesses) vouch(id, operator identity.ID, key wire.PublicKey) error {
+	keys, err := w.keys(id)
+	if err != nil {
+		return err
+	}
+	known := false
+	for _, k := range keys {
+		known = known || k == key
+	}
+	if !known || !w.operators[operator] {
+		return fmt.Errorf("%w: %s", ErrUnvouched, id)
+	}
+	if id.Role() == identity.Operator {
+		if id != operator {
+			return fmt.Errorf("%w: %s", ErrUnvouched, id)
+		}
+		return nil
+	}
+	return w.enrolled(id, operator)
+}
+
+// enrolled checks the agent's enrolment by any key its operator has had.
+func (w *witnesses) enrolled(id, operator identity.ID) error {
+	operatorKeys, err := w.keys(operator)
+	if err != nil {
+		return err
+	}
+	for _, key := range operatorKeys {
+		enrolment, token, err := identity.VerifyEnrolment(w.enrolments[id], w.realm, key)
+		if err != nil {
+			continue
+		}
+		if enrolment.Statement().Agent == id && token.Statement().Operator == operator {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: no enrolment of %s", ErrUnvouched, id)
+}

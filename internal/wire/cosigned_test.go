@@ -1,0 +1,163 @@
+package wire_test
+
+import (
+	"bytes"
+	"slices"
+	"testing"
+
+	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/internal/wire"
+)
+
+// cosigned assembles the cosigned form by hand; pairs are key, signature.
+func cosigned(head, body []byte, pairs ...[]byte) []byte {
+	all := array(byte(len(pairs) / 2))
+	for i := 0; i < len(pairs); i += 2 {
+		all = join(all, array(2), bstr(pairs[i]), bstr(pairs[i+1]))
+	}
+	return join(array(3), bstr(head), bstr(body), all)
+}
+
+// sorted returns the keys in the order that a statement lists them.
+func sorted(keys ...wire.Key) []wire.Key {
+	slices.SortFunc(keys, func(a, b wire.Key) int {
+		x, y := a.Public(), b.Public()
+		return bytes.Compare(x[:], y[:])
+	})
+	return keys
+}
+
+func publics(keys ...wire.Key) []wire.PublicKey {
+	all := make([]wire.PublicKey, len(keys))
+	for i, k := range keys {
+		all[i] = k.Public()
+	}
+	return all
+}
+
+func TestCosignMakesTheDocumentedBytes(t *testing.T) {
+	head := header("note")
+	k := sorted(keyA, keyB)
+	first, second := k[0].Public(), k[1].Public()
+	want := cosigned(head, payload,
+		first[:], sign(t, k[0], realm, "note", head, payload),
+		second[:], sign(t, k[1], realm, "note", head, payload))
+	got := must(wire.Cosign(realm, honest, k[1], k[0]))(t)
+	if !bytes.Equal(got, want) {
+		t.Fatalf("got  %x\nwant %x", got, want)
+	}
+	c := must(wire.ParseCosigned[note](got, len(got)))(t)
+	if !slices.Equal(c.Keys(), publics(k...)) {
+		t.Errorf("keys %x", c.Keys())
+	}
+	v := must(c.Verify(realm, 2, publics(k...)))(t)
+	if id := must(wire.IDOf(realm, honest))(t); v.ID() != id || c.ID(realm) != id || !bytes.Equal(v.Raw(), got) {
+		t.Error("id or raw bytes differ")
+	}
+}
+
+func TestCosignaturesGather(t *testing.T) {
+	unsigned := must(wire.Cosign(realm, honest))(t)
+	if want := cosigned(header("note"), payload); !bytes.Equal(unsigned, want) {
+		t.Fatalf("unsigned: got %x, want %x", unsigned, want)
+	}
+	one := must(wire.AddCosignature[note](realm, unsigned, keyB))(t)
+	both := must(wire.AddCosignature[note](realm, one, keyA))(t)
+	again := must(wire.AddCosignature[note](realm, both, keyB))(t)
+	if atOnce := must(wire.Cosign(realm, honest, keyA, keyB))(t); !bytes.Equal(both, atOnce) || !bytes.Equal(again, atOnce) {
+		t.Error("order or repetition changed the statement")
+	}
+	_, err := wire.AddCosignature[memo](realm, one, keyA)
+	wantCode(t, err, fault.WrongKind)
+	_, err = wire.AddCosignature[note](realm, one, wire.Key{})
+	wantCode(t, err, fault.BadKey)
+	_, err = wire.Cosign(realm, note{Version: 1}, keyA)
+	wantCode(t, err, fault.Malformed)
+}
+
+func TestParseCosignedRefuses(t *testing.T) {
+	head := header("note")
+	k := sorted(keyA, keyB)
+	first, second := k[0].Public(), k[1].Public()
+	s0, s1 := sign(t, k[0], realm, "note", head, payload), sign(t, k[1], realm, "note", head, payload)
+	for _, row := range []struct {
+		name string
+		in   []byte
+		want fault.Code
+	}{
+		{"honest", cosigned(head, payload, first[:], s0, second[:], s1), ""},
+		{"nobody has signed yet", cosigned(head, payload), ""},
+		{"keys unsorted", cosigned(head, payload, second[:], s1, first[:], s0), fault.Malformed},
+		{"key twice", cosigned(head, payload, first[:], s0, first[:], s0), fault.Malformed},
+		{"signatures null", join(array(3), bstr(head), bstr(payload), unhex("f6")), fault.Malformed},
+		{"short key", cosigned(head, payload, first[:31], s0), fault.Malformed},
+		{"short signature", cosigned(head, payload, first[:], s0[:63]), fault.Malformed},
+		{"trailing byte", append(cosigned(head, payload), 0), fault.Malformed},
+		{"tagged", tagged(cosigned(head, payload, first[:], s0)), fault.Malformed},
+		{"other kind", cosigned(header("memo"), payload, first[:], s0), fault.WrongKind},
+		{"refused by Check", cosigned(head, unhex("a3 00 01 01 60 02 80")), fault.Malformed},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			_, err := wire.ParseCosigned[note](row.in, wire.MaxStatement)
+			wantCode(t, err, row.want)
+		})
+	}
+	raw := cosigned(head, payload, first[:], s0)
+	_, err := wire.ParseCosigned[note](raw, len(raw)-1)
+	wantCode(t, err, fault.TooLarge)
+}
+
+func TestParseCosignedBoundsSignatures(t *testing.T) {
+	var keys []wire.Key
+	for i := range wire.MaxCosigners + 1 {
+		keys = append(keys, wire.NewKey([32]byte{byte(i), 1}))
+	}
+	most := must(wire.Cosign(realm, honest, keys[1:]...))(t)
+	must(wire.ParseCosigned[note](most, wire.MaxStatement))(t)
+	_, err := wire.ParseCosigned[note](must(wire.Cosign(realm, honest, keys...))(t), wire.MaxStatement)
+	wantCode(t, err, fault.Malformed)
+}
+
+func TestCosignedVerify(t *testing.T) {
+	head := header("note")
+	sigOf := func(k wire.Key) []byte { return sign(t, k, realm, "note", head, payload) }
+	two := must(wire.Cosign(realm, honest, keyA, keyB))(t)
+	k := sorted(keyA, keyB)
+	first, second := k[0].Public(), k[1].Public()
+	all := publics(keyA, keyB, keyC)
+	weak := wire.PublicKey{1}
+	for _, row := range []struct {
+		name  string
+		in    []byte
+		realm wire.Realm
+		need  int
+		among []wire.PublicKey
+		want  fault.Code
+	}{
+		{"both of three", two, realm, 2, all, ""},
+		{"more than needed", two, realm, 1, all, ""},
+		{"extra valid signature of a stranger", two, realm, 1, publics(keyA), ""},
+		{"too few", two, realm, 3, all, fault.NoQuorum},
+		{"a stranger does not count", two, realm, 2, publics(keyA, keyC), fault.NoQuorum},
+		{"a key listed twice counts once", two, realm, 2, publics(keyA, keyA), fault.NoQuorum},
+		{"threshold zero", two, realm, 0, all, fault.NoQuorum},
+		{"threshold negative", two, realm, -1, all, fault.NoQuorum},
+		{"nobody asked for", two, realm, 1, nil, fault.NoQuorum},
+		{"nobody signed, threshold zero", cosigned(head, payload), realm, 0, all, fault.NoQuorum},
+		{"nobody signed", cosigned(head, payload), realm, 1, all, fault.NoQuorum},
+		{"other realm", two, wire.Realm{2}, 2, all, fault.BadSignature},
+		{"extra invalid signature", cosigned(head, payload, first[:], sigOf(k[0]), second[:], sigOf(keyC)),
+			realm, 1, []wire.PublicKey{first}, fault.BadSignature},
+		{"extra signature by a weak key", cosigned(head, payload, weak[:], append(weak[:], make([]byte, 32)...), first[:], sigOf(k[0])),
+			realm, 1, []wire.PublicKey{first}, fault.BadKey},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			c := must(wire.ParseCosigned[note](row.in, wire.MaxStatement))(t)
+			v, err := c.Verify(row.realm, row.need, row.among)
+			wantCode(t, err, row.want)
+			if (err == nil) == v.IsZero() {
+				t.Errorf("error %v with verified %+v", err, v.Statement())
+			}
+		})
+	}
+}

@@ -1,0 +1,95 @@
+package registry
+
+import (
+	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/internal/wire"
+	"github.com/seed-3e86d5b2/conclave/trust"
+)
+
+// Tick tells the time by a node's clock. Log time is the greatest one told.
+type Tick struct {
+	Time int64 `cbor:"1,keyasint"` // Unix milliseconds
+}
+
+// Enrol admits an agent by a signed enrolment (identity.Enrolment).
+type Enrol struct {
+	Enrolment []byte `cbor:"1,keyasint"`
+}
+
+// AddOperator makes a person an operator.
+type AddOperator struct {
+	Operator identity.ID `cbor:"1,keyasint"`
+	Name     string      `cbor:"2,keyasint"`
+}
+
+// SetStatus quarantines, releases or revokes a principal.
+type SetStatus struct {
+	Principal identity.ID  `cbor:"1,keyasint"`
+	Status    trust.Status `cbor:"2,keyasint"`
+	Reason    string       `cbor:"3,keyasint,omitempty"` // at most 256 bytes
+}
+
+// SetLevel changes an agent's autonomy level.
+type SetLevel struct {
+	Principal identity.ID    `cbor:"1,keyasint"`
+	Level     identity.Level `cbor:"2,keyasint"`
+	Reason    string         `cbor:"3,keyasint,omitempty"` // at most 256 bytes
+}
+
+// Grant replaces the capability patterns that an agent may serve.
+type Grant struct {
+	Principal identity.ID `cbor:"1,keyasint"`
+	Serves    []string    `cbor:"2,keyasint,omitempty"`
+}
+
+// PutCard publishes an agent's signed card (discovery.Card).
+type PutCard struct {
+	Card []byte `cbor:"1,keyasint"`
+}
+
+// Succeed replaces a principal's identity key (identity.Succession).
+type Succeed struct {
+	Succession []byte `cbor:"1,keyasint"`
+}
+
+// RaiseEpoch ends every credential of the principal with a lower epoch.
+type RaiseEpoch struct {
+	Principal identity.ID `cbor:"1,keyasint"`
+	Epoch     uint64      `cbor:"2,keyasint"`
+}
+
+// Propose opens a decision (consensus.Proposal). The result is its consensus.Opening.
+type Propose struct {
+	Proposal []byte `cbor:"1,keyasint"`
+}
+
+// Cast casts a ballot (consensus.Ballot). The result is a consensus.Verdict.
+type Cast struct {
+	Ballot []byte `cbor:"1,keyasint"`
+}
+
+// Consume claims an approved decision, once. The result is a consensus.Consumption.
+type Consume struct {
+	Proposal wire.Digest `cbor:"1,keyasint"`
+	Store    [16]byte    `cbor:"2,keyasint"` // the executor's spent store
+}
+
+// Report says how a consumed decision's action ended.
+type Report struct {
+	Proposal  wire.Digest `cbor:"1,keyasint"`
+	OK        bool        `cbor:"2,keyasint"`
+	Uncertain bool        `cbor:"3,keyasint,omitempty"` // the executor died while acting and will not act again
+	Detail    string      `cbor:"4,keyasint,omitempty"` // for people, at most 256 bytes
+}
+
+// MaxDetail bounds reasons and details, in bytes.
+const MaxDetail = 256
+
+// Change is the result of a command that changed one principal.
+type Change struct {
+	Principal identity.ID    `cbor:"1,keyasint"`
+	Status    trust.Status   `cbor:"2,keyasint"`
+	Level     identity.Level `cbor:"3,keyasint"`
+	Epoch     uint64         `cbor:"4,keyasint"`
+	Key       wire.PublicKey `cbor:"5,keyasint"`
+}
