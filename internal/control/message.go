@@ -1,0 +1,218 @@
+// Package control is what principals and nodes say to each other about the realm: the requests, the replies and their
+// error codes, written once for both sides. [Client] asks, [Server] answers, over any [bus.Conn].
+//
+// Nothing that a node says here is believed for itself: tickets, credentials, heads and certificates are signed, and
+// the receiver verifies them. A node can withhold or steer, but not forge.
+package control
+
+import (
+	"github.com/seed-3e86d5b2/conclave/audit"
+	"github.com/seed-3e86d5b2/conclave/consensus"
+	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/internal/wire"
+	"github.com/seed-3e86d5b2/conclave/registry"
+)
+
+// Op names a request.
+type Op string
+
+// The requests, with body and answer.
+const (
+	OpRealm       Op = "realm"       // Nothing → Realm
+	OpSubmit      Op = "submit"      // Submit → Submitted
+	OpWho         Op = "who"         // Who → Principal
+	OpSender      Op = "sender"      // Process → Vouched
+	OpAnnounce    Op = "announce"    // Announce → Nothing
+	OpFind        Op = "find"        // Find → Found
+	OpMembers     Op = "members"     // Nothing → Members
+	OpDecision    Op = "decision"    // DecisionID → DecisionView
+	OpDecisions   Op = "decisions"   // Nothing → Decisions
+	OpCertificate Op = "certificate" // DecisionID → Certificate
+	OpStatus      Op = "status"      // Nothing → Status
+)
+
+// Nothing is the empty body.
+type Nothing struct{}
+
+// Request is what a principal sends.
+type Request struct {
+	Op   Op       `cbor:"1,keyasint"`
+	Body wire.Raw `cbor:"2,keyasint"`
+}
+
+// Reply is what a node answers.
+type Reply struct {
+	Code    fault.Code `cbor:"1,keyasint,omitempty"` // empty: done
+	Message string     `cbor:"2,keyasint,omitempty"`
+	Hint    string     `cbor:"3,keyasint,omitempty"`
+	Body    []byte     `cbor:"4,keyasint,omitempty"`
+}
+
+// Realm is what anybody needs to check everything else.
+type Realm struct {
+	Genesis []byte      `cbor:"1,keyasint"`
+	Rosters [][]byte    `cbor:"2,keyasint,omitempty"`
+	Policy  []byte      `cbor:"3,keyasint"`
+	Head    []byte      `cbor:"4,keyasint,omitempty"` // none before the first command
+	Node    identity.ID `cbor:"5,keyasint"`
+	Time    int64       `cbor:"6,keyasint"` // the node's clock, Unix milliseconds
+}
+
+// Submit hands in a signed command.
+type Submit struct {
+	Command []byte `cbor:"1,keyasint"`
+	Receipt bool   `cbor:"2,keyasint,omitempty"` // also prove its result under a head
+}
+
+// Submitted is the ledger's answer, also where the ledger refused.
+type Submitted struct {
+	Answer  registry.Answer `cbor:"1,keyasint"`
+	Receipt *audit.Receipt  `cbor:"2,keyasint,omitempty"`
+}
+
+// Who asks about a principal by its ID or its name.
+type Who struct {
+	ID   identity.ID `cbor:"1,keyasint"`
+	Name string      `cbor:"2,keyasint,omitempty"`
+}
+
+// Principal is what the realm says of one.
+type Principal struct {
+	Ticket      []byte   `cbor:"1,keyasint"`
+	Successions [][]byte `cbor:"2,keyasint,omitempty"`
+	Card        []byte   `cbor:"3,keyasint,omitempty"`
+}
+
+// Process names one process of a principal.
+type Process struct {
+	Principal  identity.ID `cbor:"1,keyasint"`
+	Credential wire.Digest `cbor:"2,keyasint"`
+}
+
+// Vouched is what shows a process to be its principal's.
+type Vouched struct {
+	Credential []byte    `cbor:"1,keyasint"`
+	Principal  Principal `cbor:"2,keyasint"`
+	Presence   []byte    `cbor:"3,keyasint,omitempty"` // newest, if it serves or publishes
+}
+
+// Announce hands in a signed presence.
+type Announce struct {
+	Presence []byte `cbor:"1,keyasint"`
+}
+
+// Find looks for processes that are there now: by capability, by topic, by principal, or all where everything is
+// empty. Only active principals are found.
+type Find struct {
+	Capability string      `cbor:"1,keyasint,omitempty"`
+	Topic      string      `cbor:"2,keyasint,omitempty"` // a topic or pattern
+	Name       string      `cbor:"3,keyasint,omitempty"`
+	ID         identity.ID `cbor:"4,keyasint"`
+}
+
+// Found lists processes.
+type Found struct {
+	Processes []Vouched `cbor:"1,keyasint,omitempty"`
+}
+
+// Members lists who takes part, by name.
+type Members struct {
+	Members []Member `cbor:"1,keyasint,omitempty"`
+}
+
+// Member is one line of the list, as the node tells it: unsigned, for display.
+type Member struct {
+	ID       identity.ID    `cbor:"1,keyasint" json:"id"`
+	Name     string         `cbor:"2,keyasint" json:"name"`
+	Operator identity.ID    `cbor:"3,keyasint" json:"operator"`
+	Status   string         `cbor:"4,keyasint" json:"status"`
+	Level    identity.Level `cbor:"5,keyasint" json:"level"`
+	Serves   []string       `cbor:"6,keyasint,omitempty" json:"serves,omitempty"`
+	Live     uint64         `cbor:"7,keyasint" json:"connections"`
+	Done     uint64         `cbor:"8,keyasint" json:"done"`
+	Failed   uint64         `cbor:"9,keyasint" json:"failed"`
+	Changed  uint64         `cbor:"10,keyasint" json:"changed"`
+	Joined   int64          `cbor:"11,keyasint" json:"joined"`
+	Reason   string         `cbor:"12,keyasint,omitempty" json:"reason,omitempty"`
+}
+
+// DecisionID names a decision; a prefix of at least 4 bytes will do where only one has it.
+type DecisionID struct {
+	Prefix []byte `cbor:"1,keyasint"`
+}
+
+// DecisionView is one decision. Proposal, ballots and opening are verified by the receiver; the rest is for display
+// until a certificate proves it.
+type DecisionView struct {
+	ID        wire.Digest           `cbor:"1,keyasint"`
+	Proposal  []byte                `cbor:"2,keyasint"`
+	Opening   consensus.Opening     `cbor:"3,keyasint"`
+	Opened    audit.Inclusion       `cbor:"4,keyasint"`
+	Head      []byte                `cbor:"5,keyasint"`
+	Ballots   [][]byte              `cbor:"6,keyasint,omitempty"`
+	Verdict   consensus.Verdict     `cbor:"7,keyasint"`
+	Consumed  consensus.Consumption `cbor:"8,keyasint"`
+	Report    registry.Report       `cbor:"9,keyasint"`
+	Reported  bool                  `cbor:"10,keyasint"`
+	Proposer  string                `cbor:"11,keyasint"` // its name
+	Principal Principal             `cbor:"12,keyasint"` // the proposer's
+}
+
+// Decisions lists decisions, the newest first.
+type Decisions struct {
+	Decisions []Summary `cbor:"1,keyasint,omitempty"`
+}
+
+// Summary is one line of the list, for display.
+type Summary struct {
+	ID       wire.Digest `cbor:"1,keyasint" json:"id"`
+	Kind     string      `cbor:"2,keyasint" json:"kind"`
+	Target   string      `cbor:"3,keyasint,omitempty" json:"target,omitempty"`
+	Class    string      `cbor:"4,keyasint" json:"class"`
+	Proposer string      `cbor:"5,keyasint" json:"proposer"`
+	State    string      `cbor:"6,keyasint" json:"state"`
+	Ballots  uint64      `cbor:"7,keyasint" json:"ballots"`
+	Voters   uint64      `cbor:"8,keyasint" json:"voters"`
+	Opened   int64       `cbor:"9,keyasint" json:"opened"`
+	Deadline int64       `cbor:"10,keyasint" json:"deadline"`
+}
+
+// Certificate is an approved decision's certificate, encoded.
+type Certificate struct {
+	Certificate []byte `cbor:"1,keyasint"`
+}
+
+// Status is how a node is.
+type Status struct {
+	Realm   wire.Realm  `cbor:"1,keyasint" json:"realm"`
+	Node    identity.ID `cbor:"2,keyasint" json:"node"`
+	Version string      `cbor:"3,keyasint" json:"version"`
+	Started int64       `cbor:"4,keyasint" json:"started"`
+	Time    int64       `cbor:"5,keyasint" json:"time"`
+	LogTime int64       `cbor:"6,keyasint" json:"log_time"`
+	Size    uint64      `cbor:"7,keyasint" json:"commands"`
+	Root    wire.Digest `cbor:"8,keyasint" json:"root"`
+	State   wire.Digest `cbor:"9,keyasint" json:"state"`
+	Agents  uint64      `cbor:"10,keyasint" json:"agents"`
+	Live    uint64      `cbor:"11,keyasint" json:"connections"`
+	Open    uint64      `cbor:"12,keyasint" json:"open_decisions"`
+	Preset  string      `cbor:"13,keyasint" json:"policy"`
+	Address string      `cbor:"14,keyasint" json:"address"`
+	Stopped string      `cbor:"15,keyasint,omitempty" json:"stopped,omitempty"` // why commands are refused
+}
+
+// Hint is what a node broadcasts when something changed: where to look again. It proves nothing.
+type Hint struct {
+	Size      uint64        `cbor:"1,keyasint"` // commands applied
+	Decisions []wire.Digest `cbor:"2,keyasint,omitempty"`
+	Members   []identity.ID `cbor:"3,keyasint,omitempty"`
+}
+
+// Err returns the reply's refusal as an error with its code, or nil.
+func (r Reply) Err() error {
+	if r.Code == "" {
+		return nil
+	}
+	return &fault.Error{Code: r.Code, Message: r.Message, Hint: r.Hint}
+}

@@ -1,0 +1,121 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/seed-3e86d5b2/conclave/bus"
+	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/internal/wire"
+)
+
+// Caller is who asks, by the subject that the broker let it publish on. A handler may rely on it for what concerns
+// this node only; whatever enters the ledger is signed.
+type Caller struct {
+	Principal identity.ID
+	Process   bus.Token
+	OneTime   bool // an enrolment key: may submit an enrolment, nothing else
+}
+
+// Handler answers one request. Its errors reach the caller with code, message and hint.
+type Handler func(ctx context.Context, from Caller, body wire.Raw) (any, error)
+
+// Server answers requests to one node, at most [MaxConcurrent] at a time; more are refused with fault.Rate.
+type Server struct {
+	conn     bus.Conn
+	realm    bus.Realm
+	handlers map[Op]Handler
+	ctx      context.Context
+	stop     context.CancelFunc
+	slots    chan struct{}
+	running  sync.WaitGroup
+	subs     []bus.Subscription
+}
+
+// MaxConcurrent bounds the requests that a node works on at a time.
+const MaxConcurrent = 256
+
+// ErrBusy is returned when a node works on too many requests.
+var ErrBusy = fault.New(fault.Rate, "control: the node is busy")
+
+// Serve begins to answer requests to node. An op that is absent from handlers is refused. Close ends it.
+func Serve(conn bus.Conn, realm wire.Realm, node identity.ID, handlers map[Op]Handler) (*Server, error) {
+	s := &Server{conn: conn, realm: bus.In(realm), handlers: handlers, slots: make(chan struct{}, MaxConcurrent)}
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	for _, pattern := range []string{s.realm.Controls(node), s.realm.Enrols(node)} {
+		sub, err := conn.Subscribe(pattern, s.receive)
+		if err != nil {
+			s.Close()
+			return nil, fmt.Errorf("control: serve: %w", err)
+		}
+		s.subs = append(s.subs, sub)
+	}
+	return s, nil
+}
+
+// Close ends the subscriptions, cancels what runs and waits for it.
+func (s *Server) Close() {
+	for _, sub := range s.subs {
+		_ = sub.Unsubscribe() // fails only when the connection is gone, which ends it as well
+	}
+	s.stop()
+	s.running.Wait()
+}
+
+func (s *Server) receive(subject string, data []byte) {
+	parsed, err := s.realm.Parse(subject)
+	if err != nil {
+		return
+	}
+	caller := Caller{Principal: parsed.From, Process: parsed.Process}
+	if parsed.Kind == bus.Enrol {
+		caller = Caller{Principal: parsed.From, Process: bus.OneTimeProcess(parsed.From.Key()), OneTime: true}
+	}
+	reply := s.realm.ControlReply(caller.Principal, caller.Process, parsed.ID)
+	select {
+	case s.slots <- struct{}{}:
+	default:
+		s.answer(reply, nil, ErrBusy)
+		return
+	}
+	s.running.Go(func() {
+		defer func() { <-s.slots }()
+		out, err := s.handle(caller, data)
+		s.answer(reply, out, err)
+	})
+}
+
+func (s *Server) handle(caller Caller, data []byte) (any, error) {
+	var r Request
+	if err := wire.Decode(data, &r); err != nil {
+		return nil, err
+	}
+	handler, ok := s.handlers[r.Op]
+	if !ok || (caller.OneTime && r.Op != OpSubmit && r.Op != OpRealm) {
+		return nil, fmt.Errorf("%w: request %.32q", bus.ErrDenied, string(r.Op))
+	}
+	return handler(s.ctx, caller, r.Body)
+}
+
+func (s *Server) answer(subject string, out any, err error) {
+	r := Reply{}
+	if err == nil {
+		r.Body, err = wire.Encode(out)
+	}
+	if err != nil {
+		r = Reply{Code: fault.CodeOf(err), Message: err.Error(), Hint: fault.HintOf(err)}
+	}
+	b, err := wire.Encode(r)
+	if err != nil {
+		return // a reply holds texts and bytes: cannot happen
+	}
+	_ = s.conn.Publish(s.ctx, subject, b) // the caller will time out, and ask again
+}
+
+// Decode reads a request's body.
+func Decode[T any](body wire.Raw) (T, error) {
+	var v T
+	return v, wire.Decode(body, &v)
+}
