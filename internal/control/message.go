@@ -216,3 +216,19 @@ func (r Reply) Err() error {
 	}
 	return &fault.Error{Code: r.Code, Message: r.Message, Hint: r.Hint}
 }
+
+// Standing is the word for where a decision is: open, approved, rejected, expired, consumed, executed, failed or
+// uncertain.
+func Standing(v consensus.Verdict, c consensus.Consumption, r registry.Report, reported bool) string {
+	switch {
+	case !c.First:
+		return v.State.String()
+	case !reported:
+		return "consumed"
+	case r.Uncertain:
+		return "uncertain"
+	case !r.OK:
+		return "failed"
+	}
+	return "executed"
+}

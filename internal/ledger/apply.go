@@ -28,13 +28,24 @@ func (s *state) applyEntry(raw []byte) registry.Answer {
 		return s.record(wire.Hash(raw), nil, err)
 	}
 	answer := registry.Answer{}
-	if len(e.Tick) > 0 {
+	if len(e.Tick) > 0 && (len(e.Command) == 0 || s.news(e.Tick)) {
 		answer = s.applyCommand(e.Tick)
 	}
 	if len(e.Command) > 0 {
 		answer = s.applyCommand(e.Command)
 	}
 	return answer
+}
+
+// news reports whether a tick that accompanies a command tells a later time. One that does not leaves no trace: two
+// commands that were handed in together may reach the log in either order.
+func (s *state) news(tick []byte) bool {
+	c, err := wire.ParseCosigned[registry.Command](tick, wire.MaxStatement)
+	if err != nil {
+		return true
+	}
+	body, err := registry.Body[registry.Tick](c.Claim)
+	return err != nil || body.Time > s.now
 }
 
 // applyCommand checks and executes one command, or finds the answer that it got before.

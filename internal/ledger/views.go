@@ -264,3 +264,14 @@ func (s *state) sponsors(m *Member) []identity.ID {
 	}
 	return ids
 }
+
+// RootAt returns the root over the first size commands.
+func (l *Ledger) RootAt(size uint64) (wire.Digest, error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	root, err := l.state.tree.RootAt(size)
+	if err != nil {
+		return wire.Digest{}, fmt.Errorf("ledger: root: %w", err)
+	}
+	return wire.Digest(root), nil
+}

@@ -6,21 +6,21 @@ type Kind string
 
 // Every kind of statement there is.
 const (
-	Genesis     Kind = "genesis"
-	Roster      Kind = "roster"
-	Token       Kind = "token"
-	Enrolment   Kind = "enrolment"
-	Credential  Kind = "credential"
-	Succession  Kind = "succession"
-	Presence    Kind = "presence"
-	Card        Kind = "card"
-	Ticket      Kind = "ticket"
-	Envelope    Kind = "envelope"
-	Batch       Kind = "batch"
-	Head        Kind = "head"
-	Command     Kind = "command"
-	Proposal    Kind = "proposal"
-	Ballot      Kind = "ballot"
+	Genesis    Kind = "genesis"
+	Roster     Kind = "roster"
+	Token      Kind = "token"
+	Enrolment  Kind = "enrolment"
+	Credential Kind = "credential"
+	Succession Kind = "succession"
+	Presence   Kind = "presence"
+	Card       Kind = "card"
+	Ticket     Kind = "ticket"
+	Envelope   Kind = "envelope"
+	Batch      Kind = "batch"
+	Head       Kind = "head"
+	Command    Kind = "command"
+	Proposal   Kind = "proposal"
+	Ballot     Kind = "ballot"
 )
 
 // Typ returns the media type that stands in the protected header (RFC 9596).

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package guardexec
+
+func openStore(maxBytes int64) (store, error) { return openPrivateStore(maxBytes) }

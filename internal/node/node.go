@@ -1,0 +1,240 @@
+// Package node is one running node: it wires broker, log, registrar and trail together, and owns what they own. A Node
+// is a value that tests start on port 0.
+package node
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/seed-3e86d5b2/conclave/audit"
+	"github.com/seed-3e86d5b2/conclave/audit/filetrail"
+	"github.com/seed-3e86d5b2/conclave/bus"
+	"github.com/seed-3e86d5b2/conclave/bus/broker"
+	"github.com/seed-3e86d5b2/conclave/consensus"
+	"github.com/seed-3e86d5b2/conclave/consensus/raftlog"
+	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/internal/datadir"
+	"github.com/seed-3e86d5b2/conclave/internal/registrar"
+	"github.com/seed-3e86d5b2/conclave/internal/wire"
+)
+
+// minFree is how much room the disk must have at start, in bytes.
+const minFree = 64 << 20
+
+// Config of a node. It is not changed after [Open].
+type Config struct {
+	Dir     string       // data directory, made by [Init]
+	Listen  string       // host:port instead of the one in conclave.yaml; empty: that one
+	Version string       // of the program, for status
+	Logger  *slog.Logger // discards if nil; never gets payloads or keys
+}
+
+// Node is a running node. It is safe for concurrent use.
+type Node struct {
+	config    Config
+	contents  contents
+	dir       *datadir.Dir
+	trail     audit.Trail
+	log       *raftlog.Log
+	registrar *registrar.Registrar
+	broker    *broker.Broker
+	conn      bus.Conn
+
+	stop    context.CancelFunc
+	running sync.WaitGroup
+	close   sync.Once
+	closing error
+}
+
+// Open starts the node of a data directory: lock, trail, log, broker, control, in this order. It returns when agents
+// can connect. Errors carry codes: not initialised, in use, loose modes, newer version, disk full, too few root
+// signatures, forked.
+func Open(ctx context.Context, config Config) (*Node, error) {
+	if config.Logger == nil {
+		config.Logger = slog.New(slog.DiscardHandler)
+	}
+	n := &Node{config: config}
+	if err := n.open(ctx); err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	return n, nil
+}
+
+func (n *Node) open(ctx context.Context) (err error) {
+	if n.dir, err = datadir.Open(n.config.Dir); err != nil {
+		return err
+	}
+	if err := n.dir.Probe(minFree); err != nil {
+		return err
+	}
+	if n.contents, err = load(n.config.Dir); err != nil {
+		return err
+	}
+	trailDir, err := n.dir.Sub("trail")
+	if err != nil {
+		return err
+	}
+	if n.trail, err = filetrail.Open(trailDir); err != nil {
+		return err
+	}
+	if n.registrar, err = registrar.Open(ctx, n.registrarConfig()); err != nil {
+		return err
+	}
+	if err := n.openBus(ctx); err != nil {
+		return err
+	}
+	watching, stop := context.WithCancel(context.Background())
+	n.stop = stop
+	n.running.Go(func() { n.watchLog(watching) })
+	n.registrar.Record(audit.Entry{Door: audit.Running, Subject: n.ID().String(), Detail: "started"})
+	return n.registrar.Err()
+}
+
+func (n *Node) registrarConfig() registrar.Config {
+	return registrar.Config{
+		Realm: n.contents.realm, Genesis: n.contents.genesis, Policy: n.contents.policy, Signer: n.contents.signer,
+		Keeper: headFile(filepath.Join(n.config.Dir, "head.cbor")), Trail: n.trail, Address: n.Addr,
+		Version: n.config.Version, Logger: n.config.Logger.With("part", "registrar"),
+		OpenLog: func(ctx context.Context, m consensus.Machine) (consensus.Log, error) {
+			dir, err := n.dir.Sub("raft")
+			if err != nil {
+				return nil, err
+			}
+			n.log, err = raftlog.Open(ctx, raftlog.Config{
+				Dir: dir, NodeKey: n.ID().String(), Machine: m, Logger: n.config.Logger.With("part", "raft"),
+			})
+			return n.log, err
+		},
+	}
+}
+
+func (n *Node) openBus(ctx context.Context) (err error) {
+	listen := n.config.Listen
+	if listen == "" {
+		listen = n.contents.settings.Listen
+	}
+	n.broker, err = broker.Start(broker.Config{
+		Realm: n.Realm(), Node: n.ID(), Key: n.contents.signer.Key(), Listen: listen, OnEvent: n.onConnection,
+		Gate: gate{n.registrar}, Logger: n.config.Logger.With("part", "broker"),
+	})
+	if err != nil {
+		return err
+	}
+	if n.conn, err = n.broker.Connect(ctx, bus.Observer{}); err != nil {
+		return err
+	}
+	return n.registrar.Serve(n.conn, n.broker)
+}
+
+// Close stops the node: control, connections, log, trail, lock, in this order. A command that was acknowledged is on
+// disk. Calling it again returns the same error.
+func (n *Node) Close() error {
+	n.close.Do(func() { n.closing = n.shutdown() })
+	return n.closing
+}
+
+func (n *Node) shutdown() (err error) {
+	if n.stop != nil {
+		n.stop()
+		n.running.Wait()
+	}
+	if n.registrar != nil {
+		n.registrar.Quiet()
+	}
+	if n.conn != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		err = errors.Join(err, n.conn.Close(ctx))
+		cancel()
+	}
+	if n.broker != nil {
+		n.broker.Close()
+	}
+	if n.registrar != nil {
+		n.registrar.Record(audit.Entry{Door: audit.Running, Subject: n.ID().String(), Detail: "stopped"})
+		err = errors.Join(err, n.registrar.Close())
+	}
+	if n.trail != nil {
+		err = errors.Join(err, n.trail.Close())
+	}
+	if n.dir != nil {
+		err = errors.Join(err, n.dir.Close())
+	}
+	return err
+}
+
+// ID returns the node's principal.
+func (n *Node) ID() identity.ID { return n.contents.signer.ID() }
+
+// Realm returns the realm's id.
+func (n *Node) Realm() wire.Realm { return n.contents.realm }
+
+// Addr returns where agents connect, host:port.
+func (n *Node) Addr() string { return n.broker.Addr() }
+
+// Done is closed when the node cannot go on: its log or trail failed. Close it then.
+func (n *Node) Done() <-chan struct{} { return n.registrar.Done() }
+
+// Err returns why the node cannot go on, or nil.
+func (n *Node) Err() error { return n.registrar.Err() }
+
+// watchLog fails the node when its log fails: what it answers from then on could not be kept.
+func (n *Node) watchLog(ctx context.Context) {
+	select {
+	case <-n.log.Failed():
+		n.registrar.Fail(n.log.Err())
+	case <-ctx.Done():
+	}
+}
+
+// onConnection records what happens at the broker's door.
+func (n *Node) onConnection(e broker.Event) {
+	if e.Kind == broker.Left {
+		return
+	}
+	subject := e.Address
+	if !e.Principal.IsZero() {
+		subject = e.Principal.String()
+	}
+	n.registrar.Record(audit.Entry{
+		Door: audit.Admission, Subject: subject, Code: string(e.Code), Object: e.Process, Detail: string(e.Kind),
+	})
+}
+
+// gate lets connections in by what the registrar says.
+type gate struct{ registrar *registrar.Registrar }
+
+var _ broker.Gate = gate{}
+
+// Admit implements [broker.Gate].
+func (g gate) Admit(credential []byte, connect wire.PublicKey, now int64) (broker.Admission, error) {
+	a, err := g.registrar.Admit(credential, connect, now)
+	return broker.Admission(a), err
+}
+
+// AdmitInvited implements [broker.Gate].
+func (g gate) AdmitInvited(token []byte, connect wire.PublicKey, now int64) (broker.Admission, error) {
+	a, err := g.registrar.AdmitInvited(token, connect, now)
+	return broker.Admission(a), err
+}
+
+// headFile keeps the last signed head in a file.
+type headFile string
+
+var _ registrar.Keeper = headFile("")
+
+// Load implements [registrar.Keeper].
+func (f headFile) Load() ([]byte, error) {
+	raw, err := datadir.ReadPrivate(string(f), wire.MaxStatement)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return raw, err
+}
+
+// Save implements [registrar.Keeper].
+func (f headFile) Save(head []byte) error { return datadir.WritePrivate(string(f), head) }

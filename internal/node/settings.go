@@ -1,0 +1,177 @@
+package node
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"path/filepath"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/identity/agefile"
+	"github.com/seed-3e86d5b2/conclave/internal/datadir"
+	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/internal/wire"
+	"github.com/seed-3e86d5b2/conclave/policy"
+	"github.com/seed-3e86d5b2/conclave/policy/policyfile"
+)
+
+// The files of a data directory, beside the log's and the trail's own folders.
+const (
+	genesisFile  = "genesis.cbor"
+	settingsFile = "conclave.yaml"
+	policyFile   = "policy.yaml"
+	keyFile      = "node.key"
+)
+
+// Settings is what conclave.yaml says.
+type Settings struct {
+	Listen string `yaml:"listen"` // host:port of the broker
+}
+
+// ErrSettings is returned when conclave.yaml is wrong.
+var ErrSettings = fault.New(fault.InvalidInput, "node: conclave.yaml")
+
+// ErrNotInitialised is returned for a data directory without a realm in it.
+var ErrNotInitialised = fault.New(fault.NotFound, "node: no realm in this data directory").
+	WithHint("make one: conclave server init --data DIR")
+
+// ErrExists is returned when a realm is to be made where one is.
+var ErrExists = fault.New(fault.Conflict, "node: the data directory holds a realm already")
+
+func parseSettings(text []byte) (Settings, error) {
+	var s Settings
+	d := yaml.NewDecoder(bytes.NewReader(text))
+	d.KnownFields(true)
+	if err := d.Decode(&s); err != nil && !errors.Is(err, io.EOF) {
+		return s, fmt.Errorf("%w: %w", ErrSettings, err)
+	}
+	if _, _, err := net.SplitHostPort(s.Listen); err != nil {
+		return s, fmt.Errorf("%w: listen: %w", ErrSettings, err)
+	}
+	return s, nil
+}
+
+// Plan is what a new realm shall be.
+type Plan struct {
+	Policy policy.Policy
+	Roots  []identity.ID // root operators, sorted
+	Listen string
+	Nonce  [16]byte
+	Now    int64 // Unix milliseconds
+}
+
+// Init makes the files of a new realm in an empty data directory: the node's key, the policy, the settings, and the
+// genesis, which nobody has signed yet. It returns the realm id.
+func Init(dir string, p Plan) (wire.Realm, error) {
+	d, err := datadir.Open(dir)
+	if err != nil {
+		return wire.Realm{}, err
+	}
+	defer d.Close()
+	if _, err := datadir.ReadPrivate(filepath.Join(dir, genesisFile), wire.MaxStatement); !errors.Is(err, fs.ErrNotExist) {
+		return wire.Realm{}, errors.Join(ErrExists, err)
+	}
+	if err := p.Policy.CheckRoots(len(p.Roots)); err != nil {
+		return wire.Realm{}, err
+	}
+	if _, err := parseSettings([]byte("listen: " + p.Listen + "\n")); err != nil {
+		return wire.Realm{}, err
+	}
+	signer, seed, err := identity.GenerateSigner(identity.Node)
+	if err != nil {
+		return wire.Realm{}, err
+	}
+	genesis, err := wire.Cosign(wire.Realm{}, identity.Genesis{
+		Version: 1, Created: p.Now, Roots: p.Roots, Threshold: p.Policy.Loosen, Nodes: []identity.ID{signer.ID()},
+		Policy: p.Policy.Digest(), Solo: p.Policy.Preset == "solo", Nonce: p.Nonce,
+	})
+	if err != nil {
+		return wire.Realm{}, err
+	}
+	if err := agefile.Save(filepath.Join(dir, keyFile), identity.Node, seed, nil); err != nil {
+		return wire.Realm{}, err
+	}
+	text, err := policyfile.Marshal(p.Policy)
+	if err != nil {
+		return wire.Realm{}, err
+	}
+	files := map[string][]byte{
+		policyFile:   text,
+		settingsFile: []byte("# Where agents and operators connect, host:port.\nlisten: " + p.Listen + "\n"),
+	}
+	for name, content := range files {
+		if err := datadir.WritePrivate(filepath.Join(dir, name), content); err != nil {
+			return wire.Realm{}, err
+		}
+	}
+	if err := datadir.WritePrivate(filepath.Join(dir, genesisFile), genesis); err != nil {
+		return wire.Realm{}, err
+	}
+	return identity.RealmOf(genesis)
+}
+
+// SignGenesis adds a root's signature to the genesis in a data directory that no node runs on.
+func SignGenesis(dir string, root identity.Signer) error {
+	d, err := datadir.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	path := filepath.Join(dir, genesisFile)
+	raw, err := readGenesis(dir)
+	if err != nil {
+		return err
+	}
+	if raw, err = identity.AddTo[identity.Genesis](root, wire.Realm{}, raw); err != nil {
+		return err
+	}
+	return datadir.WritePrivate(path, raw)
+}
+
+func readGenesis(dir string) ([]byte, error) {
+	raw, err := datadir.ReadPrivate(filepath.Join(dir, genesisFile), wire.MaxStatement)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: %w", dir, ErrNotInitialised)
+	}
+	return raw, err
+}
+
+// contents is what a data directory says at start.
+type contents struct {
+	realm    wire.Realm
+	genesis  []byte
+	policy   policy.Policy
+	settings Settings
+	signer   identity.Signer
+}
+
+func load(dir string) (contents, error) {
+	var c contents
+	var err error
+	if c.genesis, err = readGenesis(dir); err != nil {
+		return c, err
+	}
+	if c.realm, err = identity.RealmOf(c.genesis); err != nil {
+		return c, err
+	}
+	text, err := datadir.ReadPrivate(filepath.Join(dir, policyFile), 1<<20)
+	if err != nil {
+		return c, err
+	}
+	if c.policy, err = policyfile.Parse(policyFile, text); err != nil {
+		return c, err
+	}
+	if text, err = datadir.ReadPrivate(filepath.Join(dir, settingsFile), 1<<16); err != nil {
+		return c, err
+	}
+	if c.settings, err = parseSettings(text); err != nil {
+		return c, err
+	}
+	c.signer, err = agefile.Load(filepath.Join(dir, keyFile), nil)
+	return c, err
+}

@@ -1,0 +1,91 @@
+package registrar
+
+import (
+	"fmt"
+
+	"github.com/seed-3e86d5b2/conclave/bus"
+	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/internal/wire"
+	"github.com/seed-3e86d5b2/conclave/trust"
+)
+
+// Admission is what the ledger says of a connection now.
+type Admission struct {
+	Principal   identity.ID
+	Process     wire.Digest // id of its credential; for a one-time key, the key's digest
+	Permissions bus.Permissions
+	Rate        uint64 // messages a minute
+	Expires     int64  // Unix milliseconds: the connection ends then
+}
+
+var errConnectKey = fault.New(fault.BadKey, "registrar: the TLS key is not the one that the credential or token names")
+
+// Admit judges a credential, as it came, of a client that proved the key connect.
+func (r *Registrar) Admit(raw []byte, connect wire.PublicKey, now int64) (Admission, error) {
+	claimed, err := wire.Parse[identity.Credential](raw, wire.MaxStatement)
+	if err != nil {
+		return Admission{}, err
+	}
+	m, err := r.ledger.Member(claimed.Claim.Principal)
+	if err != nil {
+		return Admission{Principal: claimed.Claim.Principal}, err
+	}
+	a := Admission{Principal: m.ID}
+	v, err := identity.VerifyCredential(raw, r.Realm(), m.Key, now)
+	if err != nil {
+		return a, err
+	}
+	c := v.Statement()
+	if c.Connect != connect {
+		return a, errConnectKey
+	}
+	if err := m.Status.Check(); err != nil {
+		return a, err
+	}
+	if c.Epoch < m.Epoch {
+		return a, trust.ErrSuperseded
+	}
+	if err := r.presences.connect(v, now); err != nil {
+		return a, err
+	}
+	rights := r.ledger.Policy().Rights(m.Level)
+	if m.ID.Role() != identity.Agent {
+		rights = trust.Rights{}
+	}
+	a.Process, a.Expires, a.Rate = v.ID(), c.Expires, rights.Rate+bus.ControlRate
+	a.Permissions = bus.Party{
+		Realm: r.Realm(), Node: r.ID(), Principal: m.ID, Process: v.ID(), Status: m.Status, Rights: rights,
+	}.Permissions()
+	return a, nil
+}
+
+// AdmitInvited judges an operator's token, as it came, of a client that proved the one-time key connect.
+func (r *Registrar) AdmitInvited(raw []byte, connect wire.PublicKey, now int64) (Admission, error) {
+	claimed, err := wire.Parse[identity.Token](raw, wire.MaxStatement)
+	if err != nil {
+		return Admission{}, err
+	}
+	a := Admission{Principal: bus.OneTime(claimed.Claim.OneTime)}
+	operator, err := r.ledger.Member(claimed.Claim.Operator)
+	if err != nil {
+		return a, fmt.Errorf("token's operator: %w", err)
+	}
+	if err := operator.Status.Check(); err != nil {
+		return a, fmt.Errorf("token's operator: %w", err)
+	}
+	v, err := identity.VerifyToken(raw, r.Realm(), operator.Key)
+	if err != nil {
+		return a, err
+	}
+	t := v.Statement()
+	if err := identity.CheckTime(t.Issued, t.Expires, now); err != nil {
+		return a, fmt.Errorf("token: %w", err)
+	}
+	if t.OneTime != connect {
+		return a, errConnectKey
+	}
+	a.Process, a.Expires, a.Rate = wire.Hash(t.OneTime[:]), t.Expires, bus.ControlRate
+	a.Permissions = bus.OneTimePermissions(r.Realm(), r.ID(), t.OneTime)
+	return a, nil
+}

@@ -1,0 +1,157 @@
+package registrar
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/seed-3e86d5b2/conclave/bus"
+	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/internal/control"
+	"github.com/seed-3e86d5b2/conclave/internal/ledger"
+	"github.com/seed-3e86d5b2/conclave/internal/wire"
+	"github.com/seed-3e86d5b2/conclave/trust"
+)
+
+// onChange carries what the ledger changed to the live connections, before the command is answered. It runs in the
+// goroutine that applies, and also while the log is replayed, when nobody is connected.
+func (r *Registrar) onChange(members []identity.ID, decisions []wire.Digest) {
+	if r.tickets == nil {
+		return // the ledger is being made
+	}
+	r.tickets.forget(members)
+	if r.enforcer.Load() == nil {
+		return // the log is being replayed: nobody is connected
+	}
+	for _, id := range members {
+		r.enforce(id)
+	}
+	r.hints.add(members, decisions)
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// enforce brings a principal's live connections in line with the ledger. Rights are in the enforcer's hands by the time
+// it returns: a quarantined principal is silent.
+func (r *Registrar) enforce(id identity.ID) {
+	e := *r.enforcer.Load()
+	m, err := r.ledger.Member(id)
+	if err != nil || m.Status != trust.Active {
+		e.Revoke(id)
+		r.presences.forget(id)
+		return
+	}
+	e.Refresh(id)
+}
+
+// hintQueue collects what to broadcast, without bound on how often but with one on how much: it holds each name once.
+type hintQueue struct {
+	mu    *sync.Mutex
+	hint  *control.Hint
+	ready chan struct{}
+}
+
+func newHintQueue() hintQueue {
+	return hintQueue{mu: &sync.Mutex{}, hint: &control.Hint{}, ready: make(chan struct{}, 1)}
+}
+
+// maxHint bounds the names in one hint; above it, the hint just says that something changed.
+const maxHint = 256
+
+func (q hintQueue) add(members []identity.ID, decisions []wire.Digest) {
+	q.mu.Lock()
+	for _, id := range members {
+		if !slices.Contains(q.hint.Members, id) && len(q.hint.Members) < maxHint {
+			q.hint.Members = append(q.hint.Members, id)
+		}
+	}
+	for _, id := range decisions {
+		if !slices.Contains(q.hint.Decisions, id) && len(q.hint.Decisions) < maxHint {
+			q.hint.Decisions = append(q.hint.Decisions, id)
+		}
+	}
+	empty := len(q.hint.Members)+len(q.hint.Decisions) == 0
+	q.mu.Unlock()
+	if empty {
+		return
+	}
+	select {
+	case q.ready <- struct{}{}:
+	default:
+	}
+}
+
+func (q hintQueue) take() control.Hint {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	h := *q.hint
+	*q.hint = control.Hint{}
+	return h
+}
+
+// broadcast tells everybody connected where to look again.
+func (r *Registrar) broadcast(ctx context.Context) {
+	subject := bus.In(r.Realm()).Hint(r.ID())
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.hints.ready:
+		}
+		h := r.hints.take()
+		h.Size = r.ledger.Size()
+		b, err := wire.Encode(h)
+		if err != nil {
+			continue // a hint holds names only: cannot happen
+		}
+		if err := r.conn.Publish(ctx, subject, b); err != nil {
+			r.config.Logger.Debug("hint not sent", "error", err)
+		}
+	}
+}
+
+// watchDeadlines tells the time when the next deadline of an open decision passes, so that silence ends it.
+func (r *Registrar) watchDeadlines(ctx context.Context) {
+	for {
+		var timer <-chan time.Time
+		if next := r.ledger.NextDeadline(); next > 0 {
+			timer = time.After(time.Until(time.UnixMilli(next)))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.wake:
+			continue
+		case <-timer:
+		}
+		if err := r.tellTime(ctx); err != nil {
+			r.config.Logger.Warn("deadline passed but time could not be told", "error", err)
+			select { // the log or the clock is in trouble: do not spin
+			case <-ctx.Done():
+				return
+			case <-time.After(time.Second):
+			}
+		}
+	}
+}
+
+// tellTime appends a tick alone.
+func (r *Registrar) tellTime(ctx context.Context) error {
+	now, err := r.clock.now()
+	if err != nil {
+		return err
+	}
+	tick, err := r.tick(now)
+	if err != nil {
+		return err
+	}
+	entry, err := wire.Encode(ledger.Entry{Tick: tick})
+	if err != nil {
+		return err
+	}
+	_, _, err = r.log.Append(ctx, entry)
+	return err
+}

@@ -1,0 +1,326 @@
+package registrar
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"github.com/seed-3e86d5b2/conclave/audit"
+	"github.com/seed-3e86d5b2/conclave/consensus"
+	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/internal/control"
+	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/internal/ledger"
+	"github.com/seed-3e86d5b2/conclave/internal/wire"
+	"github.com/seed-3e86d5b2/conclave/registry"
+	"github.com/seed-3e86d5b2/conclave/trust"
+)
+
+// handlers is the table of requests; what is absent is refused.
+func (r *Registrar) handlers() map[control.Op]control.Handler {
+	return map[control.Op]control.Handler{
+		control.OpRealm:       r.onRealm,
+		control.OpSubmit:      r.onSubmit,
+		control.OpWho:         r.onWho,
+		control.OpSender:      r.onSender,
+		control.OpAnnounce:    r.onAnnounce,
+		control.OpFind:        r.onFind,
+		control.OpMembers:     r.onMembers,
+		control.OpDecision:    r.onDecision,
+		control.OpDecisions:   r.onDecisions,
+		control.OpCertificate: r.onCertificate,
+		control.OpStatus:      r.onStatus,
+	}
+}
+
+func (r *Registrar) nowMilli() int64 {
+	now, _ := r.clock.now() // a stepped clock stops commands; tickets run by wall clocks
+	return now
+}
+
+func (r *Registrar) onRealm(context.Context, control.Caller, wire.Raw) (any, error) {
+	head, _, err := r.heads.current()
+	if err != nil {
+		return nil, err
+	}
+	return control.Realm{
+		Genesis: r.ledger.Genesis(), Policy: r.ledger.Policy().Encode(), Head: head, Node: r.ID(), Time: r.nowMilli(),
+	}, nil
+}
+
+var errOnlyEnrol = fault.New(fault.Denied, "registrar: a one-time key may only enrol")
+
+func (r *Registrar) onSubmit(ctx context.Context, from control.Caller, body wire.Raw) (any, error) {
+	in, err := control.Decode[control.Submit](body)
+	if err != nil {
+		return nil, err
+	}
+	if from.OneTime {
+		c, err := wire.ParseCosigned[registry.Command](in.Command, wire.MaxStatement)
+		if err != nil {
+			return nil, err
+		}
+		if c.Claim.Type != registry.TypeEnrol {
+			return nil, errOnlyEnrol
+		}
+	}
+	answer, err := r.Submit(ctx, in.Command)
+	if err != nil {
+		return nil, err
+	}
+	out := control.Submitted{Answer: answer}
+	if in.Receipt && answer.Code == "" {
+		receipt, err := r.heads.receipt(leafOf(answer))
+		if err != nil {
+			return nil, err
+		}
+		out.Receipt = &receipt
+	}
+	return out, nil
+}
+
+// leafOf returns the leaf that an answer left in the tree.
+func leafOf(a registry.Answer) audit.Leaf {
+	leaf := audit.Leaf{Index: a.Index, Command: a.Command, Verdict: a.Code}
+	if len(a.Result) > 0 {
+		leaf.Result = wire.Hash(a.Result)
+	}
+	return leaf
+}
+
+func (r *Registrar) onWho(_ context.Context, _ control.Caller, body wire.Raw) (any, error) {
+	in, err := control.Decode[control.Who](body)
+	if err != nil {
+		return nil, err
+	}
+	id := in.ID
+	if id.IsZero() {
+		m, err := r.ledger.Named(in.Name)
+		if err != nil {
+			return nil, err
+		}
+		id = m.ID
+	}
+	return r.principal(id)
+}
+
+// principal returns what a receiver verifies about a principal.
+func (r *Registrar) principal(id identity.ID) (control.Principal, error) {
+	m, err := r.ledger.Member(id)
+	if err != nil {
+		return control.Principal{}, err
+	}
+	ticket, err := r.tickets.of(id, r.nowMilli())
+	if err != nil {
+		return control.Principal{}, err
+	}
+	return control.Principal{Ticket: ticket, Successions: m.Successions, Card: m.Card}, nil
+}
+
+func (r *Registrar) onSender(_ context.Context, _ control.Caller, body wire.Raw) (any, error) {
+	in, err := control.Decode[control.Process](body)
+	if err != nil {
+		return nil, err
+	}
+	m, err := r.ledger.Member(in.Principal)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.Status.Check(); err != nil {
+		return nil, err
+	}
+	q, err := r.presences.process(in.Principal, in.Credential)
+	if err != nil {
+		return nil, err
+	}
+	return r.vouched(q)
+}
+
+func (r *Registrar) vouched(q process) (control.Vouched, error) {
+	p, err := r.principal(q.credential.Statement().Principal)
+	if err != nil {
+		return control.Vouched{}, err
+	}
+	return control.Vouched{Credential: q.credential.Raw(), Principal: p, Presence: q.presence.Raw()}, nil
+}
+
+func (r *Registrar) onAnnounce(_ context.Context, from control.Caller, body wire.Raw) (any, error) {
+	in, err := control.Decode[control.Announce](body)
+	if err != nil {
+		return nil, err
+	}
+	return control.Nothing{}, r.presences.announce(r.Realm(), from.Principal, in.Presence, r.nowMilli())
+}
+
+// maxFound bounds the processes of one answer, which must fit one message.
+const maxFound = 32
+
+func (r *Registrar) onFind(_ context.Context, _ control.Caller, body wire.Raw) (any, error) {
+	in, err := control.Decode[control.Find](body)
+	if err != nil {
+		return nil, err
+	}
+	if in.Name != "" {
+		m, err := r.ledger.Named(in.Name)
+		if err != nil {
+			return nil, err
+		}
+		in.ID = m.ID
+	}
+	var out control.Found
+	for _, q := range r.presences.search(in, r.nowMilli()) {
+		m, err := r.ledger.Member(q.credential.Statement().Principal)
+		if err != nil || m.Status != trust.Active || len(out.Processes) >= maxFound {
+			continue
+		}
+		v, err := r.vouched(q)
+		if err != nil {
+			return nil, err
+		}
+		out.Processes = append(out.Processes, v)
+	}
+	return out, nil
+}
+
+func (r *Registrar) onMembers(context.Context, control.Caller, wire.Raw) (any, error) {
+	var out control.Members
+	for _, m := range r.ledger.Members() {
+		out.Members = append(out.Members, control.Member{
+			ID: m.ID, Name: m.Name, Operator: m.Operator, Status: m.Status.String(), Level: m.Level, Serves: m.Serves,
+			Live: uint64(r.live(m.ID)), Done: m.Done, Failed: m.Failed, Changed: m.Changed, Joined: m.Joined,
+			Reason: m.Reason,
+		})
+	}
+	return out, nil
+}
+
+// find returns the one decision whose id begins with the prefix.
+func (r *Registrar) find(body wire.Raw) (ledger.Decision, error) {
+	in, err := control.Decode[control.DecisionID](body)
+	if err != nil {
+		return ledger.Decision{}, err
+	}
+	if len(in.Prefix) == len(wire.Digest{}) {
+		return r.ledger.Decision(wire.Digest(in.Prefix))
+	}
+	if len(in.Prefix) < 4 || len(in.Prefix) > len(wire.Digest{}) {
+		return ledger.Decision{}, fmt.Errorf("%w: a decision's id, or its first 8 digits at least", wire.ErrMalformed)
+	}
+	var found []ledger.Decision
+	for _, d := range r.ledger.Decisions() {
+		if bytes.HasPrefix(d.ID[:], in.Prefix) {
+			found = append(found, d)
+		}
+	}
+	if len(found) != 1 {
+		return ledger.Decision{}, fmt.Errorf("%w: %d decisions begin with %x", ledger.ErrUnknown, len(found), in.Prefix)
+	}
+	return found[0], nil
+}
+
+func (r *Registrar) onDecision(_ context.Context, _ control.Caller, body wire.Raw) (any, error) {
+	d, err := r.find(body)
+	if err != nil {
+		return nil, err
+	}
+	receipt, err := r.heads.receipt(d.Opened)
+	if err != nil {
+		return nil, err
+	}
+	view := control.DecisionView{
+		ID: d.ID, Proposal: d.Proposal, Opening: d.Opening, Opened: receipt.Inclusion, Head: receipt.Head,
+		Ballots: d.Ballots, Verdict: d.Verdict, Consumed: d.Consumed, Report: d.Report, Reported: d.Reported,
+	}
+	claimed, err := wire.Parse[consensus.Proposal](d.Proposal, wire.MaxStatement)
+	if err != nil {
+		return nil, err
+	}
+	if view.Principal, err = r.principal(claimed.Claim.Proposer); err != nil {
+		return nil, err
+	}
+	view.Proposer = r.name(claimed.Claim.Proposer)
+	return view, nil
+}
+
+func (r *Registrar) name(id identity.ID) string {
+	m, err := r.ledger.Member(id)
+	if err != nil {
+		return id.String()
+	}
+	return m.Name
+}
+
+// maxListed bounds the decisions of one list, which must fit one message.
+const maxListed = 200
+
+func (r *Registrar) onDecisions(context.Context, control.Caller, wire.Raw) (any, error) {
+	var out control.Decisions
+	for _, d := range r.ledger.Decisions() {
+		claimed, err := wire.Parse[consensus.Proposal](d.Proposal, wire.MaxStatement)
+		if err != nil {
+			return nil, err
+		}
+		out.Decisions = append(out.Decisions, control.Summary{
+			ID: d.ID, Kind: claimed.Claim.Action.Kind, Target: claimed.Claim.Action.Target,
+			Class: d.Opening.Class.String(), Proposer: r.name(claimed.Claim.Proposer), State: Standing(d),
+			Ballots: uint64(len(d.Ballots)), Voters: uint64(len(d.Opening.Voters)), Opened: d.Opening.Opened,
+			Deadline: d.Opening.Deadline,
+		})
+		if len(out.Decisions) == maxListed {
+			break
+		}
+	}
+	return out, nil
+}
+
+// Standing is the word for where a decision is, its execution included.
+func Standing(d ledger.Decision) string {
+	return control.Standing(d.Verdict, d.Consumed, d.Report, d.Reported)
+}
+
+func (r *Registrar) onCertificate(_ context.Context, from control.Caller, body wire.Raw) (any, error) {
+	d, err := r.find(body)
+	if err != nil {
+		return nil, err
+	}
+	head, size, err := r.heads.current()
+	if err != nil {
+		return nil, err
+	}
+	c, err := r.ledger.Certificate(d.ID, head, size)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := c.Encode()
+	if err != nil {
+		return nil, err
+	}
+	r.Record(audit.Entry{
+		Door: audit.Certifying, Subject: from.Principal.String(), Object: d.ID, Detail: "handed out",
+	})
+	return control.Certificate{Certificate: raw}, nil
+}
+
+func (r *Registrar) onStatus(context.Context, control.Caller, wire.Raw) (any, error) {
+	head := r.ledger.Head()
+	s := control.Status{
+		Realm: r.Realm(), Node: r.ID(), Version: r.config.Version, Started: r.started.UnixMilli(), Time: r.nowMilli(),
+		LogTime: head.Time, Size: head.Size, Root: head.Root, State: head.State, Preset: r.config.Policy.Preset,
+		Address: r.config.Address(),
+	}
+	if _, err := r.clock.now(); err != nil {
+		s.Stopped = err.Error()
+	}
+	for _, m := range r.ledger.Members() {
+		s.Live += uint64(r.live(m.ID))
+		if m.ID.Role() == identity.Agent {
+			s.Agents++
+		}
+	}
+	for _, d := range r.ledger.Decisions() {
+		if d.Verdict.State == consensus.Open {
+			s.Open++
+		}
+	}
+	return s, nil
+}

@@ -1,0 +1,158 @@
+package registrar
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/seed-3e86d5b2/conclave/discovery"
+	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/internal/control"
+	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/internal/wire"
+)
+
+// maxProcesses bounds the live credentials of one principal (DESIGN §5).
+const maxProcesses = 8
+
+// ErrProcesses is returned when a principal has too many live processes.
+var ErrProcesses = fault.New(fault.WindowFull, "registrar: this principal has too many live processes").
+	WithHint("end one, or wait until its credential expires")
+
+// process is one live credential of a principal, with its newest presence.
+type process struct {
+	credential wire.Verified[identity.Credential]
+	presence   wire.Verified[discovery.Presence]
+}
+
+// presences is who is there: the credentials that connected and what their processes announced. It holds at most
+// [maxProcesses] a principal and is never written down. It is safe for concurrent use.
+type presences struct {
+	mu   sync.Mutex
+	live map[identity.ID][]*process
+}
+
+func newPresences() *presences { return &presences{live: map[identity.ID][]*process{}} }
+
+// connect remembers a verified credential.
+func (p *presences) connect(c wire.Verified[identity.Credential], now int64) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	id := c.Statement().Principal
+	list := slices.DeleteFunc(p.live[id], func(q *process) bool {
+		return q.credential.Statement().Expires+identity.Skew <= now
+	})
+	if !slices.ContainsFunc(list, func(q *process) bool { return q.credential.ID() == c.ID() }) {
+		if len(list) >= maxProcesses {
+			list = p.dropIdle(list, now)
+		}
+		if len(list) >= maxProcesses {
+			return fmt.Errorf("%w: %d", ErrProcesses, len(list))
+		}
+		list = append(list, &process{credential: c})
+	}
+	p.live[id] = list
+	return nil
+}
+
+// dropIdle makes room by forgetting a process that is not connected and no longer announces itself.
+func (p *presences) dropIdle(list []*process, now int64) []*process {
+	for i, q := range list {
+		if q.presence.IsZero() || q.presence.Statement().Expires+identity.Skew <= now {
+			return slices.Delete(list, i, i+1)
+		}
+	}
+	return list
+}
+
+// announce takes a presence of a process that connected before, if it is newer than the last.
+func (p *presences) announce(realm wire.Realm, from identity.ID, raw []byte, now int64) error {
+	claimed, err := wire.Parse[discovery.Presence](raw, wire.MaxStatement)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	q := p.find(from, claimed.Claim.Credential)
+	if q == nil {
+		return fmt.Errorf("%w: process of %s", errUnknownProcess, from)
+	}
+	v, err := discovery.VerifyPresence(raw, realm, q.credential, now)
+	if err != nil {
+		return err
+	}
+	if !q.presence.IsZero() && v.Statement().Sequence <= q.presence.Statement().Sequence {
+		return fmt.Errorf("%w: presence %d", identity.ErrRollback, v.Statement().Sequence)
+	}
+	q.presence = v
+	return nil
+}
+
+var errUnknownProcess = fault.New(fault.Unknown, "registrar: unknown process")
+
+func (p *presences) find(id identity.ID, credential wire.Digest) *process {
+	for _, q := range p.live[id] {
+		if q.credential.ID() == credential {
+			return q
+		}
+	}
+	return nil
+}
+
+// process returns what was kept of one process.
+func (p *presences) process(id identity.ID, credential wire.Digest) (process, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if q := p.find(id, credential); q != nil {
+		return *q, nil
+	}
+	return process{}, errUnknownProcess
+}
+
+// search returns the processes that are there now and match, in an order of their own.
+func (p *presences) search(f control.Find, now int64) []process {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var found []process
+	for id, list := range p.live {
+		if !f.ID.IsZero() && f.ID != id {
+			continue
+		}
+		for _, q := range list {
+			if !q.presence.IsZero() && matches(q.presence.Statement(), f, now) {
+				found = append(found, *q)
+			}
+		}
+	}
+	slices.SortFunc(found, func(a, b process) int {
+		return slices.Compare(idBytes(a), idBytes(b))
+	})
+	return found
+}
+
+func idBytes(q process) []byte {
+	id := q.credential.ID()
+	return id[:]
+}
+
+func matches(p discovery.Presence, f control.Find, now int64) bool {
+	if identity.CheckTime(p.Issued, p.Expires, now) != nil {
+		return false
+	}
+	if f.Capability != "" && !slices.Contains(p.Serves, f.Capability) {
+		return false
+	}
+	if f.Topic == "" {
+		return true
+	}
+	return slices.ContainsFunc(p.Topics, func(topic string) bool {
+		return identity.MatchCapability([]string{f.Topic}, topic)
+	})
+}
+
+// forget drops everything of a principal that may no longer be there.
+func (p *presences) forget(id identity.ID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.live, id)
+}

@@ -1,0 +1,178 @@
+// Package registrar keeps the realm's register on one node: it puts commands through the log, signs tickets and heads,
+// knows which processes are there, says who may connect, and answers the control requests of agents and operators.
+//
+// It knows neither broker nor disk: a log, a connection, a trail and an enforcer are given to it. internal/node gives
+// it the real ones, sdk/sdktest those in memory.
+package registrar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed-3e86d5b2/conclave/audit"
+	"github.com/seed-3e86d5b2/conclave/bus"
+	"github.com/seed-3e86d5b2/conclave/consensus"
+	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/internal/control"
+	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/internal/ledger"
+	"github.com/seed-3e86d5b2/conclave/internal/wire"
+	"github.com/seed-3e86d5b2/conclave/policy"
+)
+
+// Enforcer holds the live connections. Its methods return when the connections are as the ledger says.
+type Enforcer interface {
+	Revoke(id identity.ID) int // takes away all rights, then disconnects; returns how many there were
+	Refresh(id identity.ID)    // asks again what each connection may do
+	Live(id identity.ID) int   // how many there are
+}
+
+// Config of a registrar. It is not changed after [Open].
+type Config struct {
+	Realm   wire.Realm
+	Genesis []byte
+	Policy  policy.Policy
+	Signer  identity.Signer // the node's identity key
+	Keeper  Keeper
+	Trail   audit.Trail
+	OpenLog func(ctx context.Context, m consensus.Machine) (consensus.Log, error)
+	Address func() string // where agents connect, for status
+	Version string        // of the program, for status
+	Logger  *slog.Logger
+	Now     func() time.Time // the wall clock; time.Now if nil
+}
+
+// Registrar is a running registrar. It is safe for concurrent use.
+type Registrar struct {
+	config    Config
+	started   time.Time
+	ledger    *ledger.Ledger
+	log       consensus.Log
+	clock     *watch
+	heads     *heads
+	tickets   *tickets
+	presences *presences
+	enforcer  atomic.Pointer[Enforcer] // nil until it serves
+	conn      bus.Conn
+	server    *control.Server
+
+	hints   hintQueue
+	wake    chan struct{} // deadlines may have changed
+	failed  chan struct{}
+	failure error
+	fail    sync.Once
+
+	stop    context.CancelFunc
+	running sync.WaitGroup
+}
+
+// Open restores the register from the log. It admits nobody and answers nothing until [Registrar.Serve].
+func Open(ctx context.Context, config Config) (*Registrar, error) {
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	started := time.Now()
+	r := &Registrar{
+		config: config, started: config.Now(), presences: newPresences(), wake: make(chan struct{}, 1),
+		failed: make(chan struct{}), hints: newHintQueue(),
+		clock: newWatch(config.Now, func() time.Duration { return time.Since(started) }),
+	}
+	var err error
+	if r.ledger, err = ledger.New(config.Realm, config.Genesis, config.Policy, r.onChange); err != nil {
+		return nil, unsigned(err)
+	}
+	r.tickets = newTickets(config.Signer, r.ledger)
+	if r.log, err = config.OpenLog(ctx, r.ledger); err != nil {
+		return nil, err
+	}
+	if r.heads, err = openHeads(config.Keeper, config.Signer, r.ledger); err != nil {
+		return nil, errors.Join(err, r.log.Close())
+	}
+	return r, nil
+}
+
+func unsigned(err error) error {
+	if errors.Is(err, wire.ErrTooFew) {
+		return fmt.Errorf("genesis: %w", wire.ErrTooFew.WithHint("each root operator runs: conclave operator sign --data DIR"))
+	}
+	return err
+}
+
+// Serve begins to answer requests over conn, which stays the caller's, and to enforce changes by e.
+func (r *Registrar) Serve(conn bus.Conn, e Enforcer) (err error) {
+	r.conn = conn
+	r.enforcer.Store(&e)
+	loops, stop := context.WithCancel(context.Background())
+	r.stop = stop
+	if r.server, err = control.Serve(conn, r.Realm(), r.ID(), r.handlers()); err != nil {
+		return err
+	}
+	r.running.Go(func() { r.broadcast(loops) })
+	r.running.Go(func() { r.watchDeadlines(loops) })
+	return nil
+}
+
+// Quiet ends serving and waits for what runs. The log stays open.
+func (r *Registrar) Quiet() {
+	if r.stop != nil {
+		r.stop()
+	}
+	if r.server != nil {
+		r.server.Close()
+	}
+	r.running.Wait()
+}
+
+// Close ends serving, if it has not ended, and closes the log. The trail stays the caller's.
+func (r *Registrar) Close() error {
+	r.Quiet()
+	return r.log.Close()
+}
+
+// ID returns the node's principal.
+func (r *Registrar) ID() identity.ID { return r.config.Signer.ID() }
+
+// Realm returns the realm's id.
+func (r *Registrar) Realm() wire.Realm { return r.config.Realm }
+
+// Done is closed when the registrar cannot go on because its trail failed.
+func (r *Registrar) Done() <-chan struct{} { return r.failed }
+
+// Err returns why the registrar cannot go on, or nil.
+func (r *Registrar) Err() error {
+	select {
+	case <-r.failed:
+		return r.failure
+	default:
+		return nil
+	}
+}
+
+// Fail stops the registrar from taking commands: what it answers could not be kept, or not recorded.
+func (r *Registrar) Fail(err error) {
+	r.fail.Do(func() {
+		r.failure = err
+		close(r.failed)
+		r.config.Logger.Error("registrar failed", "code", string(fault.CodeOf(err)), "error", err)
+	})
+}
+
+// Record writes to the trail at the present time. A registrar that cannot record stops.
+func (r *Registrar) Record(e audit.Entry) {
+	e.Time = r.config.Now().UnixMilli()
+	if err := r.config.Trail.Record(e); err != nil {
+		r.Fail(fmt.Errorf("trail: %w", err))
+	}
+}
+
+func (r *Registrar) live(id identity.ID) int {
+	if e := r.enforcer.Load(); e != nil {
+		return (*e).Live(id)
+	}
+	return 0
+}

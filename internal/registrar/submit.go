@@ -1,0 +1,129 @@
+package registrar
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+
+	"github.com/seed-3e86d5b2/conclave/audit"
+	"github.com/seed-3e86d5b2/conclave/consensus"
+	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/internal/ledger"
+	"github.com/seed-3e86d5b2/conclave/internal/wire"
+	"github.com/seed-3e86d5b2/conclave/registry"
+)
+
+// tickEvery is how far log time may lag behind the node's clock before a command takes a tick along, in milliseconds.
+const tickEvery = 10
+
+// Submit puts one signed command through the log and returns the ledger's answer, which may be a refusal. Errors:
+// what the ledger would refuse without looking further, [ErrClock], the log's. After consensus.ErrUncertain, submit
+// the same command again: it takes effect once.
+func (r *Registrar) Submit(ctx context.Context, command []byte) (registry.Answer, error) {
+	answer, err := r.submit(ctx, command)
+	r.recordCommand(command, answer, err)
+	return answer, err
+}
+
+func (r *Registrar) submit(ctx context.Context, command []byte) (registry.Answer, error) {
+	if err := r.Err(); err != nil {
+		return registry.Answer{}, fmt.Errorf("the node has stopped: %w", err)
+	}
+	if err := r.ledger.Admissible(command); err != nil {
+		return registry.Answer{}, err
+	}
+	entry, err := r.entry(command)
+	if err != nil {
+		return registry.Answer{}, err
+	}
+	result, _, err := r.log.Append(ctx, entry)
+	if err != nil {
+		return registry.Answer{}, logError(err)
+	}
+	return ledger.ParseAnswer(result)
+}
+
+// entry adds a tick to the command if log time has fallen behind.
+func (r *Registrar) entry(command []byte) ([]byte, error) {
+	now, err := r.clock.now()
+	if err != nil {
+		return nil, err
+	}
+	e := ledger.Entry{Command: command}
+	if now-r.ledger.Now() >= tickEvery {
+		if e.Tick, err = r.tick(now); err != nil {
+			return nil, err
+		}
+	}
+	return wire.Encode(e)
+}
+
+// tick signs a command that tells the time.
+func (r *Registrar) tick(now int64) ([]byte, error) {
+	var nonce [16]byte
+	if _, err := rand.Read(nonce[:]); err != nil {
+		return nil, fmt.Errorf("registrar: nonce: %w", err)
+	}
+	c, err := registry.New(r.ID(), registry.TypeTick, registry.Tick{Time: now}, nonce, now)
+	if err != nil {
+		return nil, err
+	}
+	return r.config.Signer.Cosign(r.Realm(), c)
+}
+
+var (
+	errLogBusy      = fault.New(fault.Unreachable, "registrar: the registry takes no commands now")
+	errLogUncertain = fault.New(fault.Uncertain, "registrar: it is not known whether the command took effect")
+)
+
+// logError gives the log's errors their codes.
+func logError(err error) error {
+	if fault.CodeOf(err) != fault.Internal {
+		return err
+	}
+	for _, e := range []error{consensus.ErrNotLeader, consensus.ErrClosed} {
+		if errors.Is(err, e) {
+			return fmt.Errorf("%w: %w", errLogBusy, err)
+		}
+	}
+	return fmt.Errorf("%w: %w", errLogUncertain, err)
+}
+
+// doors says where in the trail a command's entry belongs.
+var doors = map[registry.Type]audit.Door{
+	registry.TypeEnrol:   audit.Enrolling,
+	registry.TypeStatus:  audit.Quarantining,
+	registry.TypePropose: audit.Proposing,
+	registry.TypeVote:    audit.Voting,
+	registry.TypeConsume: audit.Consuming,
+}
+
+func (r *Registrar) recordCommand(command []byte, answer registry.Answer, err error) {
+	e := audit.Entry{Door: audit.Commanding, Object: answer.Command, Code: string(answer.Code)}
+	if err != nil {
+		e.Code, e.Detail = string(fault.CodeOf(err)), err.Error()
+	}
+	if c, parseErr := wire.ParseCosigned[registry.Command](command, wire.MaxStatement); parseErr == nil {
+		e.Subject, e.Object = c.Claim.Author.String(), c.ID(r.Realm())
+		if door, ok := doors[c.Claim.Type]; ok {
+			e.Door = door
+		}
+		if e.Detail == "" {
+			e.Detail = string(c.Claim.Type)
+		}
+	}
+	r.Record(e)
+	if answer.Code == "" && err == nil && e.Door == audit.Voting {
+		r.recordVerdict(answer)
+	}
+}
+
+// recordVerdict notes that a ballot decided.
+func (r *Registrar) recordVerdict(answer registry.Answer) {
+	v, err := registry.Result[consensus.Verdict](answer)
+	if err != nil || v.State == consensus.Open {
+		return
+	}
+	r.Record(audit.Entry{Door: audit.Certifying, Object: v.Proposal, Detail: v.State.String()})
+}

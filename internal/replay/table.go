@@ -1,0 +1,111 @@
+package replay
+
+import (
+	"errors"
+	"math"
+)
+
+var (
+	// ErrFull is returned when a table holds its limit of unexpired keys and a new one is opened.
+	ErrFull = errors.New("replay: table is full")
+	// ErrUnknown is returned when a key has no window, or one that has expired.
+	ErrUnknown = errors.New("replay: key has no window")
+	// ErrExpired is returned when a window would be opened with an expiry that is not in the future.
+	ErrExpired = errors.New("replay: window would already have expired")
+)
+
+// A Table holds at most a fixed number of windows, one a key. A full table refuses new keys; it
+// never gives up a live one, because forgetting a window is accepting its replays.
+//
+// For the same reason an expiry must not be earlier than the moment from which the caller refuses
+// every message under that key for another reason: the end of the sender's credential plus the
+// clock skew the caller tolerates.
+//
+// Times are Unix milliseconds. A Table is not safe for concurrent use: it has no lock inside.
+type Table[K comparable] struct {
+	limit    int
+	windows  map[K]*entry
+	earliest int64 // no expiry in windows is below this
+}
+
+type entry struct {
+	window  Window
+	expires int64
+}
+
+// NewTable returns an empty table of at most limit keys. A limit below 1 makes a table that
+// refuses every key.
+func NewTable[K comparable](limit int) *Table[K] {
+	return &Table[K]{limit: limit, windows: make(map[K]*entry), earliest: math.MaxInt64}
+}
+
+// Open makes sure that key has a window which accepts counters from first upwards until expires.
+//
+// A key that has a window keeps what it has seen: Open only raises its lower bound and its expiry,
+// never lowers either. Call it after the message or join that names the key was verified.
+// Errors: ErrExpired if expires ≤ now, ErrFull if there is no room after removing expired keys.
+func (t *Table[K]) Open(key K, first uint64, expires, now int64) error {
+	if expires <= now {
+		return ErrExpired
+	}
+	if e, ok := t.windows[key]; ok {
+		e.window.Advance(first)
+		e.expires = max(e.expires, expires)
+		return nil
+	}
+	if len(t.windows) >= t.limit && t.earliest <= now {
+		t.Sweep(now)
+	}
+	if len(t.windows) >= t.limit {
+		return ErrFull
+	}
+	t.windows[key] = &entry{window: New(first), expires: expires}
+	t.earliest = min(t.earliest, expires)
+	return nil
+}
+
+// Check reports whether Commit(key, counter, now) would succeed. It changes nothing.
+// Errors: ErrUnknown, and those of [Window.Check].
+func (t *Table[K]) Check(key K, counter uint64, now int64) error {
+	e, err := t.live(key, now)
+	if err != nil {
+		return err
+	}
+	return e.window.Check(counter)
+}
+
+// Commit records counter as used under key, or changes nothing and returns what Check returns.
+func (t *Table[K]) Commit(key K, counter uint64, now int64) error {
+	e, err := t.live(key, now)
+	if err != nil {
+		return err
+	}
+	return e.window.Commit(counter)
+}
+
+// Sweep removes the keys whose expiry is at or before now and returns how many it removed.
+// It looks at every key.
+func (t *Table[K]) Sweep(now int64) int {
+	removed := 0
+	t.earliest = math.MaxInt64
+	for key, e := range t.windows {
+		if e.expires <= now {
+			delete(t.windows, key)
+			removed++
+			continue
+		}
+		t.earliest = min(t.earliest, e.expires)
+	}
+	return removed
+}
+
+// Len returns the number of keys held, expired ones that were not swept yet included.
+func (t *Table[K]) Len() int { return len(t.windows) }
+
+func (t *Table[K]) live(key K, now int64) (*entry, error) {
+	e, ok := t.windows[key]
+	if !ok || e.expires <= now {
+		return nil, ErrUnknown
+	}
+	return e, nil
+}

@@ -1,0 +1,112 @@
+package replay_test
+
+import (
+	"errors"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/seed-3e86d5b2/conclave/internal/replay"
+)
+
+func want(t *testing.T, what string, got, want error) {
+	t.Helper()
+	if !errors.Is(got, want) {
+		t.Errorf("%s = %v, want %v", what, got, want)
+	}
+}
+
+func TestTableKeepsKeysApart(t *testing.T) {
+	tab := replay.NewTable[string](2)
+	want(t, "Check before Open", tab.Check("a", 1, 0), replay.ErrUnknown)
+	want(t, "Commit before Open", tab.Commit("a", 1, 0), replay.ErrUnknown)
+	want(t, "Open a", tab.Open("a", 1, 100, 0), nil)
+	want(t, "Open b", tab.Open("b", 50, 100, 0), nil)
+	want(t, "Check a 1", tab.Check("a", 1, 0), nil)
+	want(t, "Commit a 1", tab.Commit("a", 1, 0), nil)
+	want(t, "Commit a 1 again", tab.Commit("a", 1, 0), replay.ErrReplayed)
+	want(t, "Check a 1 again", tab.Check("a", 1, 0), replay.ErrReplayed)
+	want(t, "Commit b 1", tab.Commit("b", 1, 0), replay.ErrTooOld)
+	want(t, "Commit b 50", tab.Commit("b", 50, 0), nil)
+}
+
+func TestTableFullRefusesAndNeverEvicts(t *testing.T) {
+	tab := replay.NewTable[int](2)
+	want(t, "Open 1", tab.Open(1, 1, 100, 0), nil)
+	want(t, "Open 2", tab.Open(2, 1, 200, 0), nil)
+	want(t, "Commit 1", tab.Commit(1, 9, 0), nil)
+	want(t, "Open 3 when full", tab.Open(3, 1, 300, 0), replay.ErrFull)
+	want(t, "Open 3 just before an expiry", tab.Open(3, 1, 300, 99), replay.ErrFull)
+	want(t, "Commit 1 again", tab.Commit(1, 9, 99), replay.ErrReplayed)
+	want(t, "Open 3 at the expiry", tab.Open(3, 1, 300, 100), nil)
+	want(t, "key 1 is gone", tab.Check(1, 10, 100), replay.ErrUnknown)
+	want(t, "key 2 stands", tab.Check(2, 1, 100), nil)
+	want(t, "Open 4 when full again", tab.Open(4, 1, 400, 199), replay.ErrFull)
+	want(t, "no room at all", replay.NewTable[int](0).Open(1, 1, 100, 0), replay.ErrFull)
+}
+
+func TestTableExpiry(t *testing.T) {
+	tab := replay.NewTable[int](4)
+	want(t, "expiry in the past", tab.Open(1, 1, 99, 100), replay.ErrExpired)
+	want(t, "expiry now", tab.Open(1, 1, 100, 100), replay.ErrExpired)
+	want(t, "expiry later", tab.Open(1, 1, 101, 100), nil)
+	want(t, "last moment", tab.Check(1, 1, 100), nil)
+	want(t, "at its expiry", tab.Commit(1, 1, 101), replay.ErrUnknown)
+	if n := tab.Sweep(100); n != 0 {
+		t.Errorf("Sweep before the expiry removed %d", n)
+	}
+	if n, left := tab.Sweep(101), tab.Len(); n != 1 || left != 0 {
+		t.Errorf("Sweep at the expiry removed %d and left %d, want 1 and 0", n, left)
+	}
+}
+
+func TestTableOpenAgainForgetsNothing(t *testing.T) {
+	tab := replay.NewTable[int](1)
+	want(t, "Open", tab.Open(1, 10, 100, 0), nil)
+	want(t, "Commit 20", tab.Commit(1, 20, 0), nil)
+	want(t, "Open lower and shorter", tab.Open(1, 1, 50, 0), nil)
+	want(t, "below first", tab.Check(1, 9, 60), replay.ErrTooOld)
+	want(t, "used", tab.Check(1, 20, 60), replay.ErrReplayed)
+	want(t, "Open higher and longer", tab.Open(1, 15, 200, 60), nil)
+	want(t, "below the raised first", tab.Check(1, 14, 150), replay.ErrTooOld)
+	want(t, "inside", tab.Check(1, 15, 150), nil)
+	// Expired but not swept: opening the key again must not bring its numbers back to life.
+	want(t, "Open after the expiry", tab.Open(1, 1, 400, 300), nil)
+	want(t, "used before the expiry", tab.Check(1, 20, 300), replay.ErrReplayed)
+}
+
+func TestTableAgainstModel(t *testing.T) {
+	const limit = 8
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 1))
+	tab, live := replay.NewTable[int](limit), map[int]int64{}
+	for now := range int64(20_000) {
+		key := rng.IntN(3 * limit)
+		expires := now + 1 + rng.Int64N(100)
+		expire(live, now)
+		_, known := live[key]
+		got := tab.Open(key, 1, expires, now)
+		if full := !known && len(live) == limit; errors.Is(got, replay.ErrFull) != full {
+			t.Fatalf("seed %d: at %d Open(%d) = %v with %d live keys", seed, now, key, got, len(live))
+		}
+		if got == nil {
+			live[key] = max(live[key], expires)
+		}
+		probe := rng.IntN(3 * limit)
+		_, known = live[probe]
+		if err := tab.Check(probe, 1, now); (err == nil) != known {
+			t.Fatalf("seed %d: at %d Check(%d) = %v, known %v", seed, now, probe, err, known)
+		}
+		if tab.Len() > limit {
+			t.Fatalf("seed %d: %d keys in a table of %d", seed, tab.Len(), limit)
+		}
+	}
+}
+
+func expire(live map[int]int64, now int64) {
+	for key, expires := range live {
+		if expires <= now {
+			delete(live, key)
+		}
+	}
+}
