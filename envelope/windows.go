@@ -1,0 +1,126 @@
+package envelope
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/internal/replay"
+	"github.com/seed-3e86d5b2/conclave/internal/wire"
+)
+
+var (
+	// ErrReplayed is returned when a counter was used before.
+	ErrReplayed = fault.New(fault.Replayed, "envelope: counter was used before")
+	// errOutside is returned when a counter lies so far below or above the window that nobody can tell whether it was
+	// used, or below what the sender gave as the first one at a join.
+	errOutside = fault.New(fault.Replayed, "envelope: counter lies outside the window")
+	// ErrNotJoined is returned when a topic's message comes from a process whose first counter is not known: join it.
+	ErrNotJoined = fault.New(fault.Unknown, "envelope: topic of this process was not joined")
+	// ErrWindowFull is returned when there is no room to remember one more sender. Nothing is forgotten to make some.
+	ErrWindowFull = fault.New(fault.WindowFull, "envelope: no room for one more sender's window")
+	// errVolatile is returned when mail is given to windows that do not outlive the process.
+	errVolatile = fault.New(fault.Internal, "envelope: live windows do not remember mail")
+)
+
+// Stream is one line of counters: those of one credential to one destination. It is comparable.
+type Stream struct {
+	Credential wire.Digest // the sender's process
+	To         Destination
+}
+
+// Use is one counter that is about to be accepted.
+type Use struct {
+	Stream  Stream
+	Counter uint64
+	ID      wire.Digest // the envelope's; mail is remembered by it
+	// Until is when this counter can be forgotten, in Unix milliseconds, because what carries it is refused for its
+	// age: for live envelopes the end of the credential and the tolerated skew, for mail its own end and the skew.
+	Until int64
+}
+
+// Windows remembers which counters were accepted. Commit is the last check of an envelope and the only one that
+// changes anything.
+type Windows interface {
+	// Commit records the use at now, Unix milliseconds, or changes nothing and refuses it. It is atomic: of two
+	// concurrent calls with equal uses at most one succeeds. Topics that were not joined are refused with
+	// [ErrNotJoined]; a full store refuses with [ErrWindowFull].
+	Commit(use Use, now int64) error
+}
+
+var _ Windows = (*LiveWindows)(nil)
+
+// LiveWindows are the windows of one process, in memory: they begin and end with its credential, which live envelopes
+// name. They refuse mail. Make it with [NewLiveWindows]. It is safe for concurrent use.
+type LiveWindows struct {
+	mu    sync.Mutex
+	table *replay.Table[Stream]
+}
+
+// NewLiveWindows returns windows for at most limit streams. A limit below 1 refuses everything.
+func NewLiveWindows(limit int) *LiveWindows {
+	return &LiveWindows{table: replay.NewTable[Stream](limit)}
+}
+
+// Join accepts, from now on, counters of the stream from first upwards, until the time given (Unix milliseconds): the
+// end of the sender's credential and [identity.Skew]. Joining again only raises first. Call it with what a verified
+// reply to a join says. Errors: [identity.ErrExpired], [ErrWindowFull].
+func (w *LiveWindows) Join(s Stream, first uint64, until, now int64) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return coded(w.table.Open(s, first, until, now))
+}
+
+// Commit implements [Windows]. A process's first envelope to this process opens its window at 1.
+func (w *LiveWindows) Commit(use Use, now int64) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if use.Stream.To.Place == AtInbox {
+		return errVolatile
+	}
+	err := w.table.Commit(use.Stream, use.Counter, now)
+	if errors.Is(err, replay.ErrUnknown) && use.Stream.To.Place == AtProcess {
+		if err = w.table.Open(use.Stream, 1, use.Until, now); err == nil {
+			err = w.table.Commit(use.Stream, use.Counter, now)
+		}
+	}
+	return coded(err)
+}
+
+// coded gives the errors of internal/replay their codes.
+func coded(err error) error {
+	for _, pair := range []struct{ is, as error }{
+		{replay.ErrReplayed, ErrReplayed},
+		{replay.ErrTooOld, errOutside},
+		{replay.ErrTooFar, errOutside},
+		{replay.ErrFull, ErrWindowFull},
+		{replay.ErrUnknown, ErrNotJoined},
+		{replay.ErrExpired, identity.ErrExpired},
+	} {
+		if errors.Is(err, pair.is) {
+			return fmt.Errorf("%w: %w", pair.as, err)
+		}
+	}
+	return err
+}
+
+// Counters gives the counters of one process's envelopes, for each destination from 1 up. It must begin and end with
+// the process's credential: a second one for the same credential would use counters twice. The zero value is ready.
+// It is not safe for concurrent use.
+type Counters struct {
+	last map[Destination]uint64
+}
+
+// Next returns the next counter for the destination and counts it as used.
+func (c *Counters) Next(to Destination) uint64 {
+	if c.last == nil {
+		c.last = make(map[Destination]uint64)
+	}
+	c.last[to]++
+	return c.last[to]
+}
+
+// First returns the counter that Next will return: what the reply to a join says.
+func (c *Counters) First(to Destination) uint64 { return c.last[to] + 1 }
