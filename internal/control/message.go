@@ -137,9 +137,12 @@ type Member struct {
 	Reason   string         `cbor:"12,keyasint,omitempty" json:"reason,omitempty"`
 }
 
-// DecisionID names a decision; a prefix of at least 4 bytes will do where only one has it.
+// DecisionID names a decision by its id, by the first 4 bytes or more of it where only one has them, or by who
+// proposed it with which nonce.
 type DecisionID struct {
-	Prefix []byte `cbor:"1,keyasint"`
+	Prefix   []byte      `cbor:"1,keyasint,omitempty"`
+	Proposer identity.ID `cbor:"2,keyasint"`
+	Nonce    [16]byte    `cbor:"3,keyasint"`
 }
 
 // DecisionView is one decision. Proposal, ballots and opening are verified by the receiver; the rest is for display
@@ -178,9 +181,11 @@ type Summary struct {
 	Deadline int64       `cbor:"10,keyasint" json:"deadline"`
 }
 
-// Certificate is an approved decision's certificate, encoded.
+// Certificate is an approved decision's certificate, encoded, and once it is consumed, the proof of that.
 type Certificate struct {
-	Certificate []byte `cbor:"1,keyasint"`
+	Certificate []byte                `cbor:"1,keyasint"`
+	Consumed    consensus.Consumption `cbor:"2,keyasint"`
+	Receipt     *audit.Receipt        `cbor:"3,keyasint,omitempty"`
 }
 
 // Status is how a node is.

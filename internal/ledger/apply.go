@@ -1,8 +1,9 @@
 package ledger
 
 import (
-	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/seed-3e86d5b2/conclave/audit"
 	"github.com/seed-3e86d5b2/conclave/identity"
@@ -27,7 +28,10 @@ func (s *state) applyEntry(raw []byte) registry.Answer {
 	if err := wire.Decode(raw, &e); err != nil {
 		return s.record(wire.Hash(raw), nil, err)
 	}
-	answer := registry.Answer{}
+	if len(e.Tick)+len(e.Command) == 0 {
+		return s.record(wire.Hash(raw), nil, fmt.Errorf("%w: entry without a command", wire.ErrMalformed))
+	}
+	var answer registry.Answer
 	if len(e.Tick) > 0 && (len(e.Command) == 0 || s.news(e.Tick)) {
 		answer = s.applyCommand(e.Tick)
 	}
@@ -55,15 +59,16 @@ func (s *state) applyCommand(raw []byte) registry.Answer {
 		return s.record(wire.Hash(raw), nil, err)
 	}
 	id := c.ID(s.authority.Realm)
+	key := answerKey{Author: c.Claim.Author, Nonce: c.Claim.Nonce}
+	before, used := s.answers[key]
+	if used && before.answers(id, raw) {
+		return before.Answer
+	}
 	o, err := s.admit(c, id, raw)
 	if err != nil {
 		return s.record(id, nil, err)
 	}
-	key := answerKey{Author: o.Author, Nonce: o.Nonce}
-	if before, ok := s.answers[key]; ok {
-		if before.Answer.Command == id {
-			return before.Answer
-		}
+	if used && before.Answer.Command != id {
 		return s.record(id, nil, fmt.Errorf("%w: this author used the nonce for another command", ErrSpent))
 	}
 	if err := s.timely(o); err != nil {
@@ -73,9 +78,17 @@ func (s *state) applyCommand(raw []byte) registry.Answer {
 	result, err := s.execute(o)
 	answer := s.record(id, result, err)
 	if o.Type != registry.TypeTick {
-		s.answers[key] = remembered{Author: o.Author, Nonce: o.Nonce, Expires: o.Expires, Answer: answer}
+		s.answers[key] = remembered{
+			Author: o.Author, Nonce: o.Nonce, Expires: o.Expires, Answer: answer, Signed: wire.Hash(raw),
+		}
 	}
 	return answer
+}
+
+// answers reports whether the command was answered before. An acceptance holds for the command; a refusal only for the
+// signatures that came with it, so that nobody can spoil a command by handing it in with too few of them.
+func (r remembered) answers(id wire.Digest, raw []byte) bool {
+	return r.Answer.Command == id && (r.Answer.Code == "" || r.Signed == wire.Hash(raw))
 }
 
 // admit finds out who signed a command and refuses those whose author has not, or may not take part.
@@ -161,10 +174,7 @@ func (s *state) record(command wire.Digest, result any, err error) registry.Answ
 
 func limit(message string) string {
 	const most = 512
-	if len(message) > most {
-		return message[:most]
-	}
-	return message
+	return strings.ToValidUTF8(message[:min(len(message), most)], "") // cut inside a letter, it could not be read back
 }
 
 type executor func(*state, *order) (any, error)
@@ -186,6 +196,12 @@ var executors = map[registry.Type]executor{
 	registry.TypeReport:   (*state).report,
 }
 
+// comparing are the types that change a member and honour Expect.
+var comparing = []registry.Type{
+	registry.TypeStatus, registry.TypeLevel, registry.TypeGrant, registry.TypeCard, registry.TypeSucceed,
+	registry.TypeEpoch,
+}
+
 // ErrUnknownType is returned for a type of command above what this ledger executes.
 var ErrUnknownType = fault.New(fault.Version, "ledger: unknown type of command")
 
@@ -196,6 +212,9 @@ func (s *state) execute(o *order) (any, error) {
 	}
 	if (o.Author.Role() == identity.Node) != (o.Type == registry.TypeTick) {
 		return nil, fmt.Errorf("%w: nodes tell the time, and nothing else", ErrDenied)
+	}
+	if o.Expect != 0 && !slices.Contains(comparing, o.Type) {
+		return nil, fmt.Errorf("%w: %s changes nothing that could be compared", wire.ErrMalformed, o.Type)
 	}
 	return execute(s, o)
 }
@@ -209,13 +228,19 @@ func (s *state) tick(o *order) (any, error) {
 	if body.Time <= s.now {
 		return nil, errBackwards
 	}
+	if body.Time > maxTime {
+		return nil, fmt.Errorf("%w: a time after the year 9999", wire.ErrMalformed)
+	}
 	s.now = body.Time
-	s.expireDecisions(o)
+	s.expireDecisions(leafOf(o, body))
 	s.sweep()
 	return body, nil
 }
 
-var errBackwards = errors.New("ledger: a tick may not tell an earlier time")
+// maxTime is the last millisecond of the year 9999: sums of times stay far from where 64 bits end.
+const maxTime = 253_402_300_799_999
+
+var errBackwards = fault.New(fault.Superseded, "ledger: a tick may not tell an earlier time")
 
 // sweep forgets used tokens and answers that have expired. It runs at most once a minute of log time.
 func (s *state) sweep() {

@@ -31,8 +31,9 @@ func (s *state) propose(o *order) (any, error) {
 	if err := s.proposable(o, p); err != nil {
 		return nil, err
 	}
-	if before, ok := s.decisions[v.ID()]; ok {
-		return nil, fmt.Errorf("%w: proposal, opened at %d", ErrSpent, before.Opened.Index)
+	key := answerKey{Author: p.Proposer, Nonce: p.Nonce}
+	if before, ok := s.proposals[key]; ok {
+		return nil, fmt.Errorf("%w: nonce, by decision %s", ErrSpent, before)
 	}
 	opening, err := s.opening(o, p, v.ID())
 	if err != nil {
@@ -50,6 +51,7 @@ func (s *state) propose(o *order) (any, error) {
 		s.open = append(s.open, d.ID)
 	}
 	s.decisions[d.ID] = d
+	s.proposals[key] = d.ID
 	s.touchedDecisions = append(s.touchedDecisions, d.ID)
 	return opening, nil
 }
@@ -192,14 +194,14 @@ func (s *state) conclude(d *Decision, state consensus.State) {
 }
 
 // expireDecisions ends, at a tick, the decisions whose deadline is over: silence rejects.
-func (s *state) expireDecisions(o *order) {
+func (s *state) expireDecisions(tick audit.Leaf) {
 	for _, id := range slices.Clone(s.open) {
 		d := s.decisions[id]
 		if d.Opening.Deadline > s.now {
 			continue
 		}
 		s.conclude(d, consensus.Expired)
-		d.Decided = o.leaf
+		d.Decided = tick
 		s.touchedDecisions = append(s.touchedDecisions, id)
 	}
 }
@@ -273,6 +275,7 @@ func (s *state) report(o *order) (any, error) {
 	} else {
 		o.author.Failed++
 	}
+	s.touchedMembers = append(s.touchedMembers, o.Author)
 	s.touchedDecisions = append(s.touchedDecisions, d.ID)
 	return body, nil
 }

@@ -46,6 +46,9 @@ func New(realm wire.Realm, genesis []byte, p policy.Policy, changed func([]ident
 	if err := p.CheckRoots(len(authority.Roots)); err != nil {
 		return nil, err
 	}
+	if authority.Solo != (p.Preset == policy.Solo) {
+		return nil, fmt.Errorf("%w: genesis and policy differ on whether the realm is solo", wire.ErrMalformed)
+	}
 	if changed == nil {
 		changed = func([]identity.ID, []wire.Digest) {}
 	}
@@ -93,5 +96,6 @@ func (l *Ledger) Restore(snapshot []byte) error {
 // ParseAnswer reads what Apply returned.
 func ParseAnswer(raw []byte) (registry.Answer, error) {
 	var a registry.Answer
-	return a, wire.Decode(raw, &a)
+	err := wire.Decode(raw, &a)
+	return a, err
 }

@@ -12,26 +12,7 @@ import (
 
 // enrol admits an agent: token by an active operator, unused, in time, at a level that one operator may give.
 func (s *state) enrol(o *order) (any, error) {
-	body, err := registry.Body[registry.Enrol](o.Command)
-	if err != nil {
-		return nil, err
-	}
-	claimed, err := wire.ParseCosigned[identity.Enrolment](body.Enrolment, wire.MaxStatement)
-	if err != nil {
-		return nil, err
-	}
-	invited, err := wire.Parse[identity.Token](claimed.Claim.Token, wire.MaxStatement)
-	if err != nil {
-		return nil, err
-	}
-	operator, err := s.member(invited.Claim.Operator)
-	if err != nil {
-		return nil, fmt.Errorf("token's operator: %w", err)
-	}
-	if err := operator.Status.Check(); err != nil {
-		return nil, fmt.Errorf("token's operator: %w", err)
-	}
-	enrolment, token, err := identity.VerifyEnrolment(body.Enrolment, s.authority.Realm, operator.Key)
+	enrolment, token, err := s.invited(o)
 	if err != nil {
 		return nil, err
 	}
@@ -41,11 +22,35 @@ func (s *state) enrol(o *order) (any, error) {
 	}
 	m := &Member{
 		ID: o.Author, Name: t.Name, Operator: t.Operator, Key: o.Author.Key(), Status: trust.Active, Level: t.Level,
-		Serves: t.Serves, Origin: body.Enrolment, Joined: s.now,
+		Serves: t.Serves, Origin: enrolment.Raw(), Joined: s.now,
 	}
 	s.tokens[token.ID()] = t.Expires
 	s.put(m)
 	return s.touch(m, o), nil
+}
+
+// invited checks all signatures of an enrolment, the active operator's included.
+func (s *state) invited(o *order) (e wire.Verified[identity.Enrolment], t wire.Verified[identity.Token], err error) {
+	body, err := registry.Body[registry.Enrol](o.Command)
+	if err != nil {
+		return e, t, err
+	}
+	claimed, err := wire.ParseCosigned[identity.Enrolment](body.Enrolment, wire.MaxStatement)
+	if err != nil {
+		return e, t, err
+	}
+	invitation, err := wire.Parse[identity.Token](claimed.Claim.Token, wire.MaxStatement)
+	if err != nil {
+		return e, t, err
+	}
+	operator, err := s.member(invitation.Claim.Operator)
+	if err != nil {
+		return e, t, fmt.Errorf("token's operator: %w", err)
+	}
+	if err := operator.Status.Check(); err != nil {
+		return e, t, fmt.Errorf("token's operator: %w", err)
+	}
+	return identity.VerifyEnrolment(body.Enrolment, s.authority.Realm, operator.Key)
 }
 
 func (s *state) admissible(o *order, e identity.Enrolment, t identity.Token, token wire.Digest) error {
@@ -61,12 +66,23 @@ func (s *state) admissible(o *order, e identity.Enrolment, t identity.Token, tok
 	if _, used := s.tokens[token]; used {
 		return fmt.Errorf("%w: token", ErrSpent)
 	}
-	if _, taken := s.names[t.Name]; taken {
-		return fmt.Errorf("%w: %s", ErrNameTaken, t.Name)
+	if err := s.free(t.Name, e.Agent.Key()); err != nil {
+		return err
 	}
 	if t.Level > s.policy.Enrol {
 		return fmt.Errorf("%w: one operator's token gives at most %s here; enrol at that level and raise it with %d operators' signatures",
 			ErrQuorum, s.policy.Enrol, s.policy.Loosen)
+	}
+	return nil
+}
+
+// free refuses a name or an identity key that somebody has.
+func (s *state) free(name string, key wire.PublicKey) error {
+	if _, taken := s.names[name]; taken {
+		return fmt.Errorf("%w: %s", ErrNameTaken, name)
+	}
+	if _, taken := s.keys[key]; taken {
+		return fmt.Errorf("%w: the key is somebody's", ErrConflict)
 	}
 	return nil
 }
@@ -94,8 +110,8 @@ func (s *state) addOperator(o *order) (any, error) {
 	if _, known := s.members[body.Operator]; known {
 		return nil, fmt.Errorf("%w: already an operator", ErrConflict)
 	}
-	if _, taken := s.names[body.Name]; taken {
-		return nil, fmt.Errorf("%w: %s", ErrNameTaken, body.Name)
+	if err := s.free(body.Name, body.Operator.Key()); err != nil {
+		return nil, err
 	}
 	m := &Member{
 		ID: body.Operator, Name: body.Name, Operator: body.Operator, Key: body.Operator.Key(), Status: trust.Active,
@@ -205,6 +221,9 @@ func (s *state) putCard(o *order) (any, error) {
 		return nil, err
 	}
 	m := o.author
+	if err := o.unchanged(m); err != nil {
+		return nil, err
+	}
 	card, err := discovery.VerifyCard(body.Card, s.authority.Realm, m.ID, m.Key)
 	if err != nil {
 		return nil, err
@@ -222,12 +241,25 @@ func (s *state) putCard(o *order) (any, error) {
 	return s.touch(m, o), nil
 }
 
+// maxSuccessions bounds how often one principal changes its key: certificates carry all of them.
+const maxSuccessions = 32
+
+// maxEpoch bounds epochs, so that raising one never wraps around. Unix milliseconds fit.
+const maxEpoch = 1 << 53
+
 func (s *state) succeed(o *order) (any, error) {
 	body, err := registry.Body[registry.Succeed](o.Command)
 	if err != nil {
 		return nil, err
 	}
 	m := o.author
+	if err := o.unchanged(m); err != nil {
+		return nil, err
+	}
+	if len(m.Successions) >= maxSuccessions {
+		return nil, fmt.Errorf("%w: %s has changed its key %d times; revoke it and enrol it anew",
+			wire.ErrTooLarge, m.Name, maxSuccessions)
+	}
 	chain := append(m.Successions[:len(m.Successions):len(m.Successions)], body.Succession)
 	key, err := identity.VerifySuccessions(s.authority.Realm, m.ID, chain)
 	if err != nil {
@@ -258,6 +290,12 @@ func (s *state) raiseEpoch(o *order) (any, error) {
 	}
 	if o.Author != m.ID && o.Author != m.Operator {
 		return nil, fmt.Errorf("%w: only the principal or its operator ends its credentials", ErrDenied)
+	}
+	if err := o.unchanged(m); err != nil {
+		return nil, err
+	}
+	if body.Epoch > maxEpoch {
+		return nil, fmt.Errorf("%w: epoch above 2^53", wire.ErrMalformed)
 	}
 	if body.Epoch <= m.Epoch {
 		return nil, fmt.Errorf("%w: epoch %d, have %d", ErrConflict, body.Epoch, m.Epoch)

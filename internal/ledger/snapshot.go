@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"github.com/seed-3e86d5b2/conclave/consensus"
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/merkle"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
@@ -12,7 +13,7 @@ import (
 
 // A snapshot is a sequence of records, each a kind byte, a big-endian length of four bytes and CBOR (leaves: their
 // hashes joined), in this order. Records of one kind stand in the order of their names, so equal states have equal
-// snapshots.
+// snapshots. The SHA-256 of all of them stands at the end.
 const (
 	recordHeader   = 'h'
 	recordMember   = 'm'
@@ -70,6 +71,8 @@ func (s *state) encode() ([]byte, error) {
 		joined = append(joined, leaf[:]...)
 	}
 	appendRecord(&out, recordLeaves, joined)
+	sum := wire.Hash(out.Bytes())
+	out.Write(sum[:])
 	return out.Bytes(), nil
 }
 
@@ -101,37 +104,58 @@ func appendRecord(out *bytes.Buffer, kind byte, body []byte) {
 
 var errSnapshot = fmt.Errorf("ledger: snapshot: %w", wire.ErrMalformed)
 
-// decodeState builds a new state from a snapshot; realm, genesis and policy are those of the old one.
+// decodeState builds a new state from a snapshot; realm, genesis and policy are those of the old one. It takes only
+// what encode writes.
 func decodeState(old *state, snapshot []byte) (*state, error) {
 	s := newState(old.authority, old.genesis, old.policy)
 	clear(s.members)
 	clear(s.names)
 	clear(s.keys)
-	seen := map[byte]int{}
-	for len(snapshot) > 0 {
-		if len(snapshot) < 5 {
-			return nil, errSnapshot
-		}
-		kind, length := snapshot[0], uint64(binary.BigEndian.Uint32(snapshot[1:5]))
-		snapshot = snapshot[5:]
-		if uint64(len(snapshot)) < length {
-			return nil, errSnapshot
-		}
-		if err := s.readRecord(kind, snapshot[:length]); err != nil {
-			return nil, fmt.Errorf("%w: record %q: %w", errSnapshot, kind, err)
-		}
-		seen[kind]++
-		snapshot = snapshot[length:]
+	records := len(snapshot) - len(wire.Digest{})
+	if records < 0 || wire.Hash(snapshot[:records]) != wire.Digest(snapshot[records:]) {
+		return nil, fmt.Errorf("%w: checksum", errSnapshot)
 	}
-	if seen[recordHeader] != 1 || seen[recordLeaves] != 1 {
-		return nil, fmt.Errorf("%w: header or leaves missing", errSnapshot)
+	if err := s.readRecords(snapshot[:records]); err != nil {
+		return nil, err
 	}
 	for _, id := range s.open {
 		if _, ok := s.decisions[id]; !ok {
 			return nil, fmt.Errorf("%w: open decision missing", errSnapshot)
 		}
 	}
+	if s.chain != chainOf(s.tree.Leaves()) {
+		return nil, fmt.Errorf("%w: leaves and chain differ", errSnapshot)
+	}
+	if again, err := s.encode(); err != nil || !bytes.Equal(again, snapshot) {
+		return nil, fmt.Errorf("%w: re-encoding differs", errSnapshot)
+	}
 	return s, nil
+}
+
+// chainOf returns the chained digest of the leaves, as record makes it.
+func chainOf(leaves []merkle.Hash) (chain wire.Digest) {
+	for _, leaf := range leaves {
+		chain = wire.Hash(append(chain[:], leaf[:]...))
+	}
+	return chain
+}
+
+func (s *state) readRecords(records []byte) error {
+	for len(records) > 0 {
+		if len(records) < 5 {
+			return errSnapshot
+		}
+		kind, length := records[0], uint64(binary.BigEndian.Uint32(records[1:5]))
+		records = records[5:]
+		if uint64(len(records)) < length {
+			return errSnapshot
+		}
+		if err := s.readRecord(kind, records[:length]); err != nil {
+			return fmt.Errorf("%w: record %q: %w", errSnapshot, kind, err)
+		}
+		records = records[length:]
+	}
+	return nil
 }
 
 func (s *state) readRecord(kind byte, body []byte) error {
@@ -155,7 +179,12 @@ func (s *state) readRecord(kind byte, body []byte) error {
 		if err := wire.Decode(body, &d); err != nil {
 			return err
 		}
+		claimed, err := wire.Parse[consensus.Proposal](d.Proposal, wire.MaxStatement)
+		if err != nil {
+			return err
+		}
 		s.decisions[d.ID] = &d
+		s.proposals[answerKey{Author: claimed.Claim.Proposer, Nonce: claimed.Claim.Nonce}] = d.ID
 	case recordAnswer:
 		var r remembered
 		if err := wire.Decode(body, &r); err != nil {

@@ -63,6 +63,7 @@ type remembered struct {
 	Nonce   [16]byte        `cbor:"2,keyasint"`
 	Expires int64           `cbor:"3,keyasint"`
 	Answer  registry.Answer `cbor:"4,keyasint"`
+	Signed  wire.Digest     `cbor:"5,keyasint"` // SHA-256 of the command with its signatures
 }
 
 type state struct {
@@ -77,7 +78,8 @@ type state struct {
 	keys      map[wire.PublicKey]identity.ID // whose current identity key it is
 	tokens    map[wire.Digest]int64          // used enrolment tokens, until they expire
 	decisions map[wire.Digest]*Decision
-	open      []wire.Digest // undecided, in order of opening
+	proposals map[answerKey]wire.Digest // decisions by proposer and nonce
+	open      []wire.Digest             // undecided, in order of opening
 	answers   map[answerKey]remembered
 	sweepAt   int64 // log time at which expired tokens and answers go next
 
@@ -92,7 +94,7 @@ func newState(a *identity.Authority, genesis []byte, p policy.Policy) *state {
 		authority: a, genesis: genesis, policy: p, tree: &merkle.Tree{},
 		members: map[identity.ID]*Member{}, names: map[string]identity.ID{}, keys: map[wire.PublicKey]identity.ID{},
 		tokens:    map[wire.Digest]int64{},
-		decisions: map[wire.Digest]*Decision{}, answers: map[answerKey]remembered{},
+		decisions: map[wire.Digest]*Decision{}, proposals: map[answerKey]wire.Digest{}, answers: map[answerKey]remembered{},
 	}
 	for i, root := range a.Roots {
 		s.put(&Member{

@@ -22,7 +22,11 @@ func (l *Ledger) Authority() *identity.Authority {
 }
 
 // Genesis returns the signed genesis. The caller must not change it.
-func (l *Ledger) Genesis() []byte { return l.state.genesis }
+func (l *Ledger) Genesis() []byte {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.state.genesis
+}
 
 // Policy returns the policy in force. The caller must not change it.
 func (l *Ledger) Policy() policy.Policy {
@@ -46,7 +50,8 @@ func (l *Ledger) Size() uint64 {
 }
 
 // Admissible says whether the ledger would look at a command at all: well-formed, signed by an author that may take
-// part, in time by log time. A node asks before it appends, so that strangers cannot fill the log. Apply asks again.
+// part or that a token invites, not over by log time (which may lag, so a command from the future passes). A node asks
+// before it appends, so that strangers cannot fill the log. Apply asks again.
 func (l *Ledger) Admissible(raw []byte) error {
 	c, err := wire.ParseCosigned[registry.Command](raw, wire.MaxStatement)
 	if err != nil {
@@ -54,12 +59,20 @@ func (l *Ledger) Admissible(raw []byte) error {
 	}
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	if before, ok := l.state.answers[answerKey{Author: c.Claim.Author, Nonce: c.Claim.Nonce}]; ok {
-		if before.Answer.Command == c.ID(l.state.authority.Realm) {
-			return nil // it will get its old answer
-		}
+	s, id := l.state, c.ID(l.state.authority.Realm)
+	if before, ok := s.answers[answerKey{Author: c.Claim.Author, Nonce: c.Claim.Nonce}]; ok && before.answers(id, raw) {
+		return nil // it will get its old answer
 	}
-	_, err = l.state.admit(c, c.ID(l.state.authority.Realm), raw)
+	o, err := s.admit(c, id, raw)
+	if err != nil {
+		return err
+	}
+	if o.Expires <= s.now && o.Type != registry.TypeTick {
+		return fmt.Errorf("%w: command", ErrExpired)
+	}
+	if o.Type == registry.TypeEnrol {
+		_, _, err = s.invited(o)
+	}
 	return err
 }
 
@@ -143,6 +156,17 @@ func (l *Ledger) Decision(id wire.Digest) (Decision, error) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	d, err := l.state.decision(id)
+	if err != nil {
+		return Decision{}, err
+	}
+	return d.clone(), nil
+}
+
+// DecisionBy returns what is known of the proposal that the proposer made with the nonce, or [ErrUnknown].
+func (l *Ledger) DecisionBy(proposer identity.ID, nonce [16]byte) (Decision, error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	d, err := l.state.decision(l.state.proposals[answerKey{Author: proposer, Nonce: nonce}])
 	if err != nil {
 		return Decision{}, err
 	}
@@ -250,19 +274,34 @@ func (s *state) vouch(c *consensus.Certificate, parties []identity.ID) {
 	}
 }
 
-// sponsors returns the operators whose signatures made m one.
+// sponsors returns the operators whose signatures, by whatever key they had then, made m one; sorted.
 func (s *state) sponsors(m *Member) []identity.ID {
-	var ids []identity.ID
 	c, err := wire.ParseCosigned[registry.Command](m.Origin, wire.MaxStatement)
 	if err != nil {
 		return nil
 	}
-	for _, key := range c.Keys() {
-		if id, ok := s.keys[key]; ok {
+	signed := c.Keys()
+	var ids []identity.ID
+	for _, id := range sortedKeys(s.members, identity.ID.Compare) {
+		if id.Role() == identity.Operator && s.members[id].had(signed) {
 			ids = append(ids, id)
 		}
 	}
 	return ids
+}
+
+// had reports whether one of the keys is, or once was, the member's identity key.
+func (m *Member) had(keys []wire.PublicKey) bool {
+	if slices.Contains(keys, m.ID.Key()) {
+		return true
+	}
+	for _, raw := range m.Successions {
+		c, err := wire.ParseCosigned[identity.Succession](raw, wire.MaxStatement)
+		if err == nil && slices.Contains(keys, c.Claim.New) {
+			return true
+		}
+	}
+	return false
 }
 
 // RootAt returns the root over the first size commands.

@@ -132,8 +132,13 @@ func (e *examination) readPolicy() (err error) {
 	if wire.Hash(e.c.Policy) != e.a.Policy {
 		return ErrPolicy
 	}
-	e.policy, err = policy.Parse(e.c.Policy)
-	return err
+	if e.policy, err = policy.Parse(e.c.Policy); err != nil {
+		return err
+	}
+	if e.policy.Preset == policy.Solo && !e.a.Solo {
+		return fmt.Errorf("%w: one person governs by it, and the realm is not solo", ErrPolicy)
+	}
+	return nil
 }
 
 func (e *examination) verifyHead() (err error) {
@@ -172,7 +177,7 @@ func (e *examination) verifyProposal() error {
 	return nil
 }
 
-// recomputeClass computes class and rule from the action and the policy, whatever the registry said.
+// recomputeClass computes class, rule and deadline from the action and the policy, whatever the registry said.
 func (e *examination) recomputeClass() error {
 	p, o := e.proposal.Statement(), e.c.Opening
 	class, err := e.policy.Classify(p.Action, p.Class)
@@ -182,7 +187,10 @@ func (e *examination) recomputeClass() error {
 	if class != o.Class || e.policy.Rule(class) != o.Rule {
 		return fmt.Errorf("%w: %s, not %s", ErrClass, class, o.Class)
 	}
-	return o.Rule.Check()
+	if o.Opened <= 0 || o.Deadline <= o.Opened || o.Deadline != min(o.Opened+o.Rule.Deadline, p.Expires) {
+		return fmt.Errorf("%w: deadline", ErrClass)
+	}
+	return nil
 }
 
 // electorate checks who could vote, or that the proposer's level decides alone.

@@ -20,11 +20,14 @@ func (v *Verified) Allows(a consensus.Action, executor identity.ID, store [16]by
 }
 
 // VerifyConsumption checks that a majority-signed head, not older than the certificate's, shows the registry's answer
-// that this executor and store were the first to consume the certificate.
+// that this executor and store were the first to consume the certificate, inside its execution window.
 func (v *Verified) VerifyConsumption(c consensus.Consumption, r audit.Receipt) error {
 	p := v.proposal.Statement()
 	if c.Proposal != v.proposal.ID() || c.Executor != p.Executor || c.Store != p.Store || !c.First {
 		return ErrMismatch
+	}
+	if c.At < v.certificate.Verdict.At || c.At >= v.certificate.Verdict.Until {
+		return identity.ErrExpired
 	}
 	head, err := r.Verify(v.authority, c)
 	if err != nil {

@@ -2,6 +2,7 @@ package proof
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
@@ -32,15 +33,17 @@ func (e *examination) vouched() error {
 type witnesses struct {
 	realm      wire.Realm
 	loosen     int
-	operators  map[identity.ID]bool     // shown to be operators
-	successors map[identity.ID][][]byte // successions by principal, oldest first
-	enrolments map[identity.ID][]byte   // by agent
+	operators  map[identity.ID]bool             // shown to be operators
+	successors map[identity.ID][][]byte         // successions by principal, oldest first
+	enrolments map[identity.ID][]byte           // by agent
+	known      map[identity.ID][]wire.PublicKey // answers of keys
 }
 
 func newWitnesses(e *examination) (*witnesses, error) {
 	w := &witnesses{
 		realm: e.a.Realm, loosen: int(e.policy.Loosen), operators: map[identity.ID]bool{},
 		successors: map[identity.ID][][]byte{}, enrolments: map[identity.ID][]byte{},
+		known: map[identity.ID][]wire.PublicKey{},
 	}
 	for _, raw := range e.c.Keys {
 		s, err := wire.ParseCosigned[identity.Succession](raw, wire.MaxStatement)
@@ -62,18 +65,32 @@ func newWitnesses(e *examination) (*witnesses, error) {
 	return w, w.admitOperators(e.c.Operators)
 }
 
-// admitOperators accepts commands that made operators, in any order, until no more can be accepted.
+// appointment is a command that makes somebody an operator, if enough of those who signed it are operators.
+type appointment struct {
+	operator identity.ID
+	signed   []wire.PublicKey // whose signatures hold
+}
+
+// admitOperators accepts commands that made operators, in any order, until no more can be accepted. It verifies each
+// signature once, however the commands are ordered.
 func (w *witnesses) admitOperators(commands [][]byte) error {
-	pending := commands
+	pending := make([]appointment, len(commands))
+	for i, raw := range commands {
+		a, err := w.readAppointment(raw)
+		if err != nil {
+			return err
+		}
+		pending[i] = a
+	}
 	for len(pending) > 0 {
-		var rest [][]byte
-		for _, raw := range pending {
-			ok, err := w.admitOperator(raw)
+		var rest []appointment
+		for _, a := range pending {
+			ok, err := w.admitOperator(a)
 			if err != nil {
 				return err
 			}
 			if !ok {
-				rest = append(rest, raw)
+				rest = append(rest, a)
 			}
 		}
 		if len(rest) == len(pending) {
@@ -84,60 +101,73 @@ func (w *witnesses) admitOperators(commands [][]byte) error {
 	return nil
 }
 
-func (w *witnesses) admitOperator(raw []byte) (bool, error) {
+func (w *witnesses) readAppointment(raw []byte) (appointment, error) {
 	c, err := wire.ParseCosigned[registry.Command](raw, wire.MaxStatement)
 	if err != nil {
-		return false, err
+		return appointment{}, err
 	}
 	if c.Claim.Type != registry.TypeOperator {
-		return false, wire.ErrWrongKind
+		return appointment{}, wire.ErrWrongKind
 	}
 	body, err := registry.Body[registry.AddOperator](c.Claim)
 	if err != nil {
-		return false, err
+		return appointment{}, err
 	}
+	signed := c.Keys()
+	if _, err := c.Verify(w.realm, 1, signed); err != nil {
+		return appointment{}, err
+	}
+	return appointment{operator: body.Operator, signed: signed}, nil
+}
+
+// admitOperator reports whether enough distinct operators, by any key they have had, signed the command.
+func (w *witnesses) admitOperator(a appointment) (bool, error) {
 	signers := 0
 	for id := range w.operators {
 		keys, err := w.keys(id)
 		if err != nil {
 			return false, err
 		}
-		if _, err := c.Verify(w.realm, 1, keys); err == nil {
+		if slices.ContainsFunc(keys, func(k wire.PublicKey) bool { return slices.Contains(a.signed, k) }) {
 			signers++
 		}
 	}
 	if signers < w.loosen {
 		return false, nil
 	}
-	w.operators[body.Operator] = true
+	w.operators[a.operator] = true
 	return true, nil
 }
 
 // keys returns the identity keys that a principal has had, oldest first.
 func (w *witnesses) keys(id identity.ID) ([]wire.PublicKey, error) {
-	keys := []wire.PublicKey{id.Key()}
+	if keys, ok := w.known[id]; ok {
+		return keys, nil
+	}
 	chain := w.successors[id]
-	for n := range chain {
-		key, err := identity.VerifySuccessions(w.realm, id, chain[:n+1])
+	if _, err := identity.VerifySuccessions(w.realm, id, chain); err != nil {
+		return nil, err
+	}
+	keys := []wire.PublicKey{id.Key()}
+	for _, raw := range chain {
+		c, err := wire.ParseCosigned[identity.Succession](raw, wire.MaxStatement)
 		if err != nil {
 			return nil, err
 		}
-		keys = append(keys, key)
+		keys = append(keys, c.Claim.New)
 	}
+	w.known[id] = keys
 	return keys, nil
 }
 
-// vouch checks that key is the newest identity key of id, and operator who answers for it.
+// vouch checks that key is an identity key that id has had (it may have changed since the decision opened), and that
+// operator answers for it.
 func (w *witnesses) vouch(id, operator identity.ID, key wire.PublicKey) error {
 	keys, err := w.keys(id)
 	if err != nil {
 		return err
 	}
-	known := false
-	for _, k := range keys {
-		known = known || k == key
-	}
-	if !known || !w.operators[operator] {
+	if !slices.Contains(keys, key) || !w.operators[operator] {
 		return fmt.Errorf("%w: %s", ErrUnvouched, id)
 	}
 	if id.Role() == identity.Operator {

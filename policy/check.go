@@ -1,0 +1,229 @@
+package policy
+
+import (
+	"fmt"
+
+	"github.com/seed-3e86d5b2/conclave/consensus"
+	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/internal/wire"
+)
+
+const (
+	levels  = int(identity.Steward) + 1
+	classes = int(consensus.R3) + 1
+)
+
+// ErrInvalid is what every [*Fault] wraps.
+var ErrInvalid = fault.New(fault.InvalidInput, "policy: refused")
+
+// Fault is why a policy is refused: one field, named as in a policy file, and the reason.
+type Fault struct {
+	Path   string // such as "classes.R2.approvals" or "kinds.db.read"
+	Reason string // for people
+}
+
+// Error returns path and reason.
+func (f *Fault) Error() string { return "policy: " + f.Path + ": " + f.Reason }
+
+// Unwrap returns [ErrInvalid].
+func (f *Fault) Unwrap() error { return ErrInvalid }
+
+func refuse(path, format string, args ...any) error {
+	return &Fault{Path: path, Reason: fmt.Sprintf(format, args...)}
+}
+
+// Check refuses, with a [*Fault], every policy that the package comment says is refused.
+func (p Policy) Check() error {
+	if err := p.checkRealm(); err != nil {
+		return err
+	}
+	if len(p.Levels) != levels {
+		return refuse("levels", "must be exactly L0 to L5")
+	}
+	for i, l := range p.Levels {
+		if err := l.check("levels."+identity.Level(i).String(), i == 0); err != nil {
+			return err
+		}
+	}
+	if err := p.checkKinds(); err != nil {
+		return err
+	}
+	if err := p.checkClasses(); err != nil {
+		return err
+	}
+	if n := len(p.Encode()); n > MaxSize {
+		return refuse("levels", "the whole policy has %d bytes, at most %d", n, MaxSize)
+	}
+	return nil
+}
+
+func (p Policy) checkRealm() error {
+	switch {
+	case p.Version != 1:
+		return refuse("version", "must be 1")
+	case p.Preset != Solo && p.Preset != Standard:
+		return refuse("preset", "must be %s or %s", Solo, Standard)
+	case p.Enrol > identity.Journeyer:
+		return refuse("enrol_level", "one operator's token gives L3 at most")
+	case p.Loosen < 1:
+		return refuse("loosen", "must be at least 1")
+	case p.Loosen > wire.MaxCosigners:
+		return refuse("loosen", "must be at most %d", wire.MaxCosigners)
+	case p.Preset == Solo && p.Loosen != 1:
+		return refuse("loosen", "must be 1 where the preset is solo: there is one person")
+	case p.Preset == Standard && p.Loosen < 2:
+		return refuse("loosen", "must be at least 2 where the preset is standard")
+	}
+	return nil
+}
+
+func (l Level) check(path string, lowest bool) error {
+	r := l.Rights
+	for _, list := range []struct {
+		field    string
+		patterns []string
+	}{{"call", r.Call}, {"serve", r.Serve}, {"publish", r.Publish}, {"subscribe", r.Subscribe}} {
+		if lowest && len(list.patterns) > 0 {
+			return refuse(path+"."+list.field, "L0 is quarantined and has no rights")
+		}
+		if err := identity.CheckCapabilities(list.patterns); err != nil {
+			return refuse(path+"."+list.field, "must be at most 64 patterns (name, name.* or *), sorted, each once")
+		}
+	}
+	if lowest && (r.Rate > 0 || r.MaxPayload > 0 || r.Propose || r.Weight > 0 || l.Alone > 0) {
+		return refuse(path, "L0 is quarantined and has no rights")
+	}
+	acts := r.Propose || len(r.Call)+len(r.Serve)+len(r.Publish)+len(r.Subscribe) > 0
+	switch {
+	case r.Rate > 60_000_000:
+		return refuse(path+".rate_per_minute", "must be at most 60000000")
+	case r.MaxPayload > 1<<20:
+		return refuse(path+".max_payload_bytes", "must be at most %d", 1<<20)
+	case r.Weight > 1000:
+		return refuse(path+".weight", "must be at most 1000")
+	case acts && r.Rate < 1:
+		return refuse(path+".rate_per_minute", "must be at least 1 where the level may do anything")
+	case acts && r.MaxPayload < 1:
+		return refuse(path+".max_payload_bytes", "must be at least 1 where the level may do anything")
+	case l.Alone > uint64(consensus.R3):
+		return refuse(path+".alone", "no level decides R3 alone")
+	}
+	if err := r.Check(); err != nil {
+		return refuse(path, "%v", err)
+	}
+	return nil
+}
+
+func (p Policy) checkKinds() error {
+	if len(p.Kinds) > MaxKinds {
+		return refuse("kinds", "must be at most %d", MaxKinds)
+	}
+	for i, k := range p.Kinds {
+		path := "kinds." + k.Pattern
+		switch {
+		case identity.CheckCapabilities([]string{k.Pattern}) != nil:
+			return refuse("kinds", "%.64q is not a pattern (name, name.* or *)", k.Pattern)
+		case i > 0 && p.Kinds[i-1].Pattern == k.Pattern:
+			return refuse(path, "stands there twice")
+		case i > 0 && p.Kinds[i-1].Pattern > k.Pattern:
+			return refuse(path, "must be sorted by pattern")
+		case k.Class > consensus.R3:
+			return refuse(path, "a class is R0 to R3")
+		case k.Deny && k.Class != consensus.R3:
+			return refuse(path, "what is denied has no class but R3")
+		case k.Pattern == "*" && k.Class != consensus.R3:
+			return refuse(path, "an action of no known kind is R3")
+		}
+	}
+	return nil
+}
+
+func (p Policy) checkClasses() error {
+	if len(p.Classes) != classes {
+		return refuse("classes", "must be exactly R0 to R3")
+	}
+	for i, r := range p.Classes {
+		path := "classes." + consensus.Class(i).String()
+		if err := checkRule(path, r, p.Preset == Solo); err != nil {
+			return err
+		}
+		if i == 0 {
+			continue
+		}
+		if err := checkStronger(path, r, p.Classes[i-1]); err != nil {
+			return err
+		}
+	}
+	if p.Classes[consensus.R3].People < 1 {
+		return refuse("classes.R3.people", "must be at least 1: agents alone never decide R3")
+	}
+	return nil
+}
+
+func checkRule(path string, r consensus.Rule, solo bool) error {
+	switch {
+	case r.Approvals < 1:
+		return refuse(path+".approvals", "must be at least 1")
+	case r.Approvals > consensus.MaxVoters:
+		return refuse(path+".approvals", "must be at most %d, the largest electorate", consensus.MaxVoters)
+	case r.People > r.Approvals:
+		return refuse(path+".people", "must be at most the %d approvals", r.Approvals)
+	case r.Operators > r.Approvals:
+		return refuse(path+".operators", "must be at most the %d approvals", r.Approvals)
+	case r.Share > 1000:
+		return refuse(path+".share_per_mille", "must be at most 1000")
+	case r.Own && !solo:
+		return refuse(path+".own", "lets a proposer count, which only a solo realm allows")
+	case r.Deadline < 1 || r.Deadline > consensus.MaxDeadline:
+		return refuse(path+".deadline", "must be above 0 and at most 7 days")
+	case r.Window < 1 || r.Window > consensus.MaxWindow:
+		return refuse(path+".window", "must be above 0 and at most 24 hours")
+	}
+	if err := r.Check(); err != nil {
+		return refuse(path, "%v", err)
+	}
+	return nil
+}
+
+// checkStronger refuses a rule weaker than that of the class below: a proposer may raise the class of its action, and
+// would pick the weaker rule.
+func checkStronger(path string, r, below consensus.Rule) error {
+	const reason = "must be at least the %d of the class below: a proposer may raise the class"
+	switch {
+	case r.Approvals < below.Approvals:
+		return refuse(path+".approvals", reason, below.Approvals)
+	case r.People < below.People:
+		return refuse(path+".people", reason, below.People)
+	case r.Operators < below.Operators:
+		return refuse(path+".operators", reason, below.Operators)
+	case r.Share < below.Share:
+		return refuse(path+".share_per_mille", reason, below.Share)
+	case r.Own && !below.Own:
+		return refuse(path+".own", "must be false where it is false in the class below: a proposer may raise the class")
+	}
+	return nil
+}
+
+// CheckRoots refuses, with a [*Fault], a policy that a realm of so many root operators could never use: more signers to
+// loosen than there are roots, or a class that needs more people than there are beside the proposer's operator. A class
+// that needs more operators than that is refused when it is proposed, because operators that are not roots count there.
+func (p Policy) CheckRoots(roots int) error {
+	if roots < 1 || p.Loosen > uint64(roots) {
+		return refuse("loosen", "needs %d operators, the realm has %d roots", p.Loosen, roots)
+	}
+	if p.Preset == Solo && roots != 1 {
+		return refuse("preset", "a solo realm has exactly one root, not %d", roots)
+	}
+	for i, r := range p.Classes {
+		people := uint64(roots)
+		if !r.Own {
+			people-- // the proposer's operator does not vote
+		}
+		if r.People > people {
+			return refuse("classes."+consensus.Class(i).String()+".people",
+				"needs %d people, the realm has %d that may vote", r.People, people)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,15 @@
+// Package policy says what each autonomy level may do, what class an action has, and what a decision of each class
+// needs. A [Policy] is a value: its digest stands in the realm's genesis, every node and every guard holds the same
+// bytes, and only the quorum that it names itself may replace it.
+//
+//	p, err := policy.Preset("standard")
+//	class, err := p.Classify(action, consensus.R0) // an action of no known kind is R3
+//	rule := p.Rule(class)
+//
+// What is absent is denied: an unknown level has no rights, an unknown class has R3's rule, an unknown kind of action
+// is R3. Refused by [Policy.Check]: rules that nobody need meet or that nobody can meet, a rule for R3 that agents alone
+// could meet, own votes outside a solo realm, a higher class with a weaker rule than a lower one (a proposer may raise
+// the class), a level that decides R3 alone, and L0 with any right.
+//
+// The package is pure: no clock, socket, goroutine, float or randomness. Files are policy/policyfile's business.
+package policy

@@ -1,0 +1,58 @@
+package policy_test
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/seed-3e86d5b2/conclave/consensus"
+	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/internal/wire"
+	"github.com/seed-3e86d5b2/conclave/policy"
+)
+
+func TestParseRefusesOtherBytes(t *testing.T) {
+	raw := preset(t, policy.Solo).Encode()
+	if _, err := policy.Parse(raw); err != nil {
+		t.Fatal(err)
+	}
+	for name, bad := range map[string][]byte{
+		"nothing":   nil,
+		"truncated": raw[:len(raw)-1],
+		"trailing":  append(bytes.Clone(raw), 0),
+		"long map":  append([]byte{0xb8, 7}, raw[1:]...), // the same map, in a longer form
+		"too large": make([]byte, policy.MaxSize+1),
+	} {
+		if p, err := policy.Parse(bad); err == nil {
+			t.Errorf("%s: read as %+v", name, p)
+		}
+	}
+}
+
+// FuzzParse: what is read passes Check, encodes as it was, and leaves nobody without a rule.
+func FuzzParse(f *testing.F) {
+	for _, name := range []string{policy.Solo, policy.Standard} {
+		f.Add(preset(f, name).Encode())
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		p, err := policy.Parse(raw)
+		if err != nil {
+			return
+		}
+		if err := p.Check(); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(p.Encode(), raw) || p.Digest() != wire.Hash(raw) {
+			t.Fatal("two encodings of one policy")
+		}
+		for c := range consensus.Class(6) {
+			if err := p.Rule(c).Check(); err != nil {
+				t.Fatalf("%s: %v", c, err)
+			}
+			for l := range identity.Level(8) {
+				if (c >= consensus.R3 || l == 0 || l > identity.Steward) && p.Alone(l, c) {
+					t.Fatalf("%s decides %s alone", l, c)
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,130 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/seed-3e86d5b2/conclave/consensus"
+	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/internal/wire"
+	"github.com/seed-3e86d5b2/conclave/trust"
+)
+
+// Policy is a realm's rules. The zero value is invalid. It is not changed after [Parse] or [Preset] made it, and then
+// safe for concurrent use.
+type Policy struct {
+	Version uint64           `cbor:"0,keyasint"` // 1
+	Preset  string           `cbor:"1,keyasint"` // "solo" or "standard": what it began from, and whether one person governs
+	Enrol   identity.Level   `cbor:"2,keyasint"` // highest level that one operator's token gives, at most L3
+	Loosen  uint64           `cbor:"3,keyasint"` // distinct operators that must sign what loosens, at least 1
+	Levels  []Level          `cbor:"4,keyasint"` // exactly 6: L0 to L5
+	Kinds   []Kind           `cbor:"5,keyasint"` // sorted by pattern, each once, at most [MaxKinds]
+	Classes []consensus.Rule `cbor:"6,keyasint"` // exactly 4: R0 to R3
+}
+
+// Level is what one autonomy level may do.
+type Level struct {
+	Rights trust.Rights `cbor:"1,keyasint"`
+	Alone  uint64       `cbor:"2,keyasint,omitempty"` // decides alone 0: nothing, 1: R0, 2: R0 and R1, 3: R0 to R2; never R3
+}
+
+// Kind gives the actions that its pattern matches a class, or denies them.
+type Kind struct {
+	Pattern string          `cbor:"1,keyasint"`           // as in [identity.MatchCapability]
+	Class   consensus.Class `cbor:"2,keyasint"`           // R3 where Deny
+	Deny    bool            `cbor:"3,keyasint,omitempty"` // nobody may do it, whoever approves
+}
+
+// Limits of a policy.
+const (
+	MaxSize  = 60 << 10 // bytes of its encoding
+	MaxKinds = 256
+)
+
+// ErrDenied is returned by [Policy.Classify] for an action that the policy denies whoever approves.
+var ErrDenied = fault.New(fault.Denied, "policy: this kind of action is denied")
+
+// Encode returns the policy's one encoding. The policy must pass Check.
+func (p Policy) Encode() []byte {
+	b, err := wire.Encode(p)
+	if err != nil {
+		panic(err) // integers and strings always encode
+	}
+	return b
+}
+
+// Digest names the policy: SHA-256 of its encoding. The policy must pass Check.
+func (p Policy) Digest() wire.Digest { return wire.Hash(p.Encode()) }
+
+// Parse reads what [Policy.Encode] wrote and refuses all else, and what Check refuses. Errors: [wire.ErrTooLarge],
+// [wire.ErrMalformed], [*Fault].
+func Parse(raw []byte) (Policy, error) {
+	if len(raw) > MaxSize {
+		return Policy{}, fmt.Errorf("policy: %w", wire.ErrTooLarge)
+	}
+	var p Policy
+	if err := wire.Decode(raw, &p); err != nil {
+		return Policy{}, fmt.Errorf("policy: %w", err)
+	}
+	if err := p.Check(); err != nil {
+		return Policy{}, err
+	}
+	return p, nil
+}
+
+// Classify returns the action's class: that of the most specific pattern that matches its kind, R3 if none does, and
+// least if that is higher, because a proposer may raise the class and never lower it. Errors: [ErrDenied], what
+// [consensus.Action.Check] says, and [wire.ErrMalformed] for a least above R3; the class is R3 then.
+func (p Policy) Classify(a consensus.Action, least consensus.Class) (consensus.Class, error) {
+	if err := a.Check(); err != nil {
+		return consensus.R3, err
+	}
+	if least > consensus.R3 {
+		return consensus.R3, fmt.Errorf("%w: class above R3", wire.ErrMalformed)
+	}
+	kind, known := p.kind(a.Kind)
+	switch {
+	case !known:
+		return consensus.R3, nil
+	case kind.Deny:
+		return consensus.R3, fmt.Errorf("%w: %s", ErrDenied, kind.Pattern)
+	}
+	return max(kind.Class, least), nil
+}
+
+// kind returns the entry with the longest pattern that matches. An exact name is longer than any pattern that ends in
+// a star, so no two entries are alike.
+func (p Policy) kind(name string) (best Kind, known bool) {
+	longest := -1
+	for _, k := range p.Kinds {
+		fixed := len(strings.TrimSuffix(k.Pattern, "*"))
+		if fixed > longest && identity.MatchCapability([]string{k.Pattern}, name) {
+			best, known, longest = k, true, fixed
+		}
+	}
+	return best, known
+}
+
+// Rule returns what a decision of the class needs; for an unknown class, what R3 needs. Of a policy that does not pass
+// Check it may be the zero Rule, which nothing meets.
+func (p Policy) Rule(c consensus.Class) consensus.Rule {
+	if len(p.Classes) != classes {
+		return consensus.Rule{}
+	}
+	return p.Classes[min(c, consensus.R3)]
+}
+
+// Rights returns what the level may do; nothing for an unknown level. The caller must not change the lists in it.
+func (p Policy) Rights(l identity.Level) trust.Rights {
+	if int(l) >= len(p.Levels) {
+		return trust.Rights{}
+	}
+	return p.Levels[l].Rights
+}
+
+// Alone reports whether an agent of the level decides actions of the class by itself. It never does for R3, or for an
+// unknown level or class.
+func (p Policy) Alone(l identity.Level, c consensus.Class) bool {
+	return int(l) < len(p.Levels) && c < consensus.R3 && uint64(c) < p.Levels[l].Alone
+}

@@ -1,0 +1,140 @@
+package policyfile
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/seed-3e86d5b2/conclave/consensus"
+	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/policy"
+	"github.com/seed-3e86d5b2/conclave/trust"
+)
+
+// Marshal returns a complete policy file with comments; [Parse] reads exactly p from it. Error: a [*policy.Fault] if p
+// does not pass Check.
+func Marshal(p policy.Policy) ([]byte, error) {
+	if err := p.Check(); err != nil {
+		return nil, err
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, head, p.Preset, p.Enrol, p.Loosen)
+	b.WriteString(aboutLevels)
+	for i, l := range p.Levels {
+		writeLevel(&b, identity.Level(i), l)
+	}
+	b.WriteString(aboutKinds)
+	if len(p.Kinds) == 0 {
+		b.WriteString("kinds: []\n")
+	} else {
+		b.WriteString("kinds:\n")
+	}
+	for _, k := range p.Kinds {
+		verdict := "class: " + k.Class.String()
+		if k.Deny {
+			verdict = "deny: true"
+		}
+		fmt.Fprintf(&b, "  - match: %q\n    %s\n", k.Pattern, verdict)
+	}
+	b.WriteString(aboutClasses)
+	for i, r := range p.Classes {
+		writeRule(&b, consensus.Class(i), r)
+	}
+	return []byte(b.String()), nil
+}
+
+const head = `# The realm's policy. Its digest stands in the genesis: every node and every guard holds exactly this policy, and
+# only the quorum that it names can replace it. What is not allowed here is denied.
+
+# solo: one person governs, and may approve what own agents propose.
+# standard: what loosens needs several people; votes of the proposer's own operator never count.
+# A field that this file does not name has the preset's value.
+preset: %s
+
+# The highest level that one operator's token gives a new agent, L3 at most. More needs the quorum.
+enrol_level: %s
+
+# How many distinct operators must sign what loosens: more rights, a higher level, an end of quarantine.
+loosen: %d
+`
+
+const aboutLevels = `
+# What an agent of each level may do. Patterns: a name (db.read), a name and all below it (db.*), or "*".
+#   call, serve         capabilities it may call; capabilities it may serve, if its token grants them too
+#   publish, subscribe  topics it may write; topics it may read
+#   propose, weight     may open decisions; the weight of its vote, 0 for none
+#   alone               the highest class of action it decides by itself: none, R0, R1 or R2, never R3
+levels:
+`
+
+const aboutKinds = `
+# The class of each kind of action; the most specific match counts, an action that nothing matches is R3.
+#   R0  read, report
+#   R1  reversible, in its own scope
+#   R2  hard to reverse, or in others' scope
+#   R3  irreversible, external, money, safety, or the realm's own rules
+# "deny: true" in place of a class: nobody may do it, whoever approves.
+`
+
+const aboutClasses = `
+# What a decision of each class needs where the proposer's level does not decide alone. A class needs at least what the
+# class below it needs.
+#   approvals        voters that must approve
+#   people           of them, operators: a person each. Where one is needed, any person's rejection is a veto
+#   operators        distinct operators that answer for the approvers
+#   share_per_mille  of the whole electorate's weight that must approve; silence counts against
+#   own              the proposer's own operator may approve (solo only)
+#   deadline         from the proposal until silence rejects, at most 168h
+#   window           from the approval in which the action may be begun, at most 24h
+classes:
+`
+
+func writeLevel(b *strings.Builder, level identity.Level, l policy.Level) {
+	fmt.Fprintf(b, "  %s: # %s", level, level.Word())
+	if level == identity.Quarantined {
+		b.WriteString(", has no rights")
+	}
+	r := l.Rights
+	fmt.Fprintf(b, "\n    call: %s\n    serve: %s\n    publish: %s\n    subscribe: %s\n",
+		list(r.Call), list(r.Serve), list(r.Publish), list(r.Subscribe))
+	writeLimits(b, r)
+	alone := decidesNothing
+	if l.Alone > 0 {
+		alone = consensus.Class(l.Alone - 1).String()
+	}
+	fmt.Fprintf(b, "    alone: %s\n", alone)
+}
+
+func writeLimits(b *strings.Builder, r trust.Rights) {
+	fmt.Fprintf(b, "    rate_per_minute: %d\n    max_payload_bytes: %d\n    propose: %t\n    weight: %d\n",
+		r.Rate, r.MaxPayload, r.Propose, r.Weight)
+}
+
+func writeRule(b *strings.Builder, c consensus.Class, r consensus.Rule) {
+	fmt.Fprintf(b, "  %s:\n    approvals: %d\n    people: %d\n    operators: %d\n    share_per_mille: %d\n    own: %t\n",
+		c, r.Approvals, r.People, r.Operators, r.Share, r.Own)
+	fmt.Fprintf(b, "    deadline: %s\n    window: %s\n", span(r.Deadline), span(r.Window))
+}
+
+func list(patterns []string) string {
+	quoted := make([]string, len(patterns))
+	for i, p := range patterns {
+		quoted[i] = strconv.Quote(p)
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
+}
+
+// span writes milliseconds in the largest unit that holds them whole: 4h, 15m, 30s, 1500ms.
+func span(ms int64) string {
+	d := time.Duration(ms) * time.Millisecond
+	for _, u := range []struct {
+		unit time.Duration
+		name string
+	}{{time.Hour, "h"}, {time.Minute, "m"}, {time.Second, "s"}} {
+		if d%u.unit == 0 {
+			return strconv.FormatInt(int64(d/u.unit), 10) + u.name
+		}
+	}
+	return strconv.FormatInt(ms, 10) + "ms"
+}
