@@ -14,7 +14,7 @@ type Genesis struct {
 	Roots     []ID        `cbor:"2,keyasint"` // root operators, sorted
 	Threshold uint64      `cbor:"3,keyasint"` // how many of them must sign what roots sign
 	Nodes     []ID        `cbor:"4,keyasint"` // first nodes, sorted
-	Policy    wire.Digest `cbor:"5,keyasint"` // SHA-256 of the policy file
+	Policy    wire.Digest `cbor:"5,keyasint"` // SHA-256 of the policy's encoding
 	Solo      bool        `cbor:"6,keyasint"` // one person governs, and may approve own agents' actions
 	Nonce     [16]byte    `cbor:"7,keyasint"` // makes equal settings two realms
 }

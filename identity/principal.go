@@ -72,7 +72,10 @@ func ParseID(s string) (ID, error) {
 		if id.String() != s {
 			return ID{}, ErrBadID
 		}
-		return id, id.Check()
+		if err := id.Check(); err != nil {
+			return ID{}, err
+		}
+		return id, nil
 	}
 	return ID{}, fmt.Errorf("%w: %.64q", ErrBadID, s)
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
+	"log/slog"
 	"strings"
 
 	"github.com/nats-io/nkeys"
@@ -31,16 +32,21 @@ func EncodeSeed(role Role, seed [32]byte) (string, error) {
 	return string(b), nil
 }
 
-// ParseSeed reads what [EncodeSeed] wrote.
+// ParseSeed reads what [EncodeSeed] wrote, white space around it apart.
 func ParseSeed(text string) (Role, [32]byte, error) {
 	prefix, raw, err := nkeys.DecodeSeed([]byte(strings.TrimSpace(text)))
 	if err != nil || len(raw) != 32 {
 		return 0, [32]byte{}, fmt.Errorf("%w: not an nkey seed", wire.ErrMalformed)
 	}
 	for _, role := range []Role{Agent, Node, Operator} {
-		if p, _ := role.prefix(); p == prefix {
-			return role, [32]byte(raw), nil
+		if p, _ := role.prefix(); p != prefix {
+			continue
 		}
+		seed := [32]byte(raw)
+		if again, err := EncodeSeed(role, seed); err != nil || again != strings.TrimSpace(text) {
+			return 0, [32]byte{}, fmt.Errorf("%w: not an nkey seed", wire.ErrMalformed) // base32 skips line breaks
+		}
+		return role, seed, nil
 	}
 	return 0, [32]byte{}, ErrBadID
 }
@@ -52,6 +58,14 @@ type Invitation struct {
 	Token []byte     `cbor:"2,keyasint"`
 	Seed  [32]byte   `cbor:"3,keyasint"`
 }
+
+// Format prints no secret, whatever the verb.
+func (i Invitation) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "invitation to realm %s", i.Realm) // a fmt.State keeps its own errors
+}
+
+// LogValue implements [slog.LogValuer]; it shows no secret.
+func (i Invitation) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(i)) }
 
 const invitationPrefix = "conclave-token-1."
 
@@ -87,8 +101,8 @@ func ParseInvitation(text string) (Invitation, Token, error) {
 		return i, Token{}, fmt.Errorf("%w: an enrolment token begins with %s", wire.ErrMalformed, invitationPrefix)
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(body)
-	if err != nil {
-		return i, Token{}, fmt.Errorf("%w: enrolment token: %w", wire.ErrMalformed, err)
+	if err != nil || base64.RawURLEncoding.EncodeToString(b) != body { // base64 skips line breaks
+		return i, Token{}, fmt.Errorf("%w: enrolment token is not base64url", wire.ErrMalformed)
 	}
 	if err := wire.Decode(b, &i); err != nil {
 		return Invitation{}, Token{}, fmt.Errorf("enrolment token: %w", err)

@@ -99,6 +99,9 @@ func (t Ticket) Check() error {
 	if err := wire.CheckKey(t.Key); err != nil {
 		return err
 	}
+	if err := t.checkOperator(); err != nil {
+		return err
+	}
 	if t.Status < Active || t.Status > Revoked || t.Policy.IsZero() {
 		return fmt.Errorf("%w: ticket's status or policy", wire.ErrMalformed)
 	}
@@ -106,6 +109,18 @@ func (t Ticket) Check() error {
 		return fmt.Errorf("%w: ticket's life", wire.ErrMalformed)
 	}
 	return nil
+}
+
+// checkOperator refuses an agent without an operator, an operator that answers to another, and a node that answers to
+// anybody.
+func (t Ticket) checkOperator() error {
+	switch role := t.Principal.Role(); {
+	case role == identity.Agent && t.Operator.Role() == identity.Operator:
+		return t.Operator.Check()
+	case role == identity.Operator && t.Operator == t.Principal, role == identity.Node && t.Operator.IsZero():
+		return nil
+	}
+	return fmt.Errorf("%w: ticket's operator", wire.ErrMalformed)
 }
 
 // VerifyTicket reads a ticket and checks that a majority of the roster's nodes signed it, that it names that roster,

@@ -1,0 +1,20 @@
+// Package sdk is conclave for people who write agents.
+//
+// [Connect] makes an [Agent]: a verified connection to a realm under one identity. [Handle] and [Call] are typed
+// request and reply, [Publish] and [Subscribe] topics, [Agent.Propose], [Decision.Wait] and [Guard] decisions:
+//
+//	agent, err := sdk.Connect(ctx, sdk.Name("summariser"))
+//	err = sdk.Handle(agent, "text.summarise", func(ctx context.Context, r *sdk.Request[Ask]) (Answer, error) {
+//		return Answer{Summary: shorten(r.Data.Text)}, nil // r.From is verified
+//	})
+//
+// Whatever reaches a handler was signed by the agent that From names, for this process, unaltered, not seen before,
+// and within that agent's rights. There is no way to read a payload that was not verified, and no option that turns a
+// check off. Payloads of requests and replies are encrypted to the one process that they are for; topics are signed
+// but not yet encrypted.
+//
+// The typed functions speak JSON and check it against the schema of the Go type; HandleBytes, CallBytes, PublishBytes
+// and SubscribeBytes carry bytes as they are.
+//
+// Errors carry a code ([CodeOf]) that survives the wire. The package links no server, log or database.
+package sdk

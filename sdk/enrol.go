@@ -1,0 +1,120 @@
+package sdk
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/seed-3e86d5b2/conclave/bus/natsbus"
+	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/identity/agefile"
+	"github.com/seed-3e86d5b2/conclave/internal/control"
+	"github.com/seed-3e86d5b2/conclave/internal/wire"
+	"github.com/seed-3e86d5b2/conclave/registry"
+)
+
+// KeyKeeper stores a new agent's seed before the agent is enrolled, so that no enrolled key is ever lost. On failure
+// of the enrolment, undo is called.
+type KeyKeeper func(seed [32]byte) (undo func(), err error)
+
+// KeepKey keeps the seed in a private file at path, in the clear. It replaces nothing.
+func KeepKey(path string) KeyKeeper {
+	return func(seed [32]byte) (func(), error) {
+		if err := agefile.Save(path, identity.Agent, seed, nil); err != nil {
+			return nil, err
+		}
+		return func() { _ = os.Remove(path) }, nil // best effort: an unenrolled key is worth nothing
+	}
+}
+
+// KeepNothing leaves the key in memory only.
+func KeepNothing() KeyKeeper {
+	return func([32]byte) (func(), error) { return func() {}, nil }
+}
+
+// Enrol makes a new agent's key and enrols it by an invitation, the text that an operator's `agent token` printed. It
+// returns the agent's key and the profile to connect by. Errors: those of the text, the node's refusal (expired,
+// spent, name taken, level above what one operator may give), the connection's.
+func Enrol(ctx context.Context, invitation string, keep KeyKeeper, opts ...Option) (identity.Signer, Profile, error) {
+	var o options
+	if err := o.fill(opts); err != nil {
+		return identity.Signer{}, Profile{}, err
+	}
+	i, token, err := identity.ParseInvitation(invitation)
+	if err != nil {
+		return identity.Signer{}, Profile{}, err
+	}
+	signer, seed, err := identity.GenerateSigner(identity.Agent)
+	if err != nil {
+		return identity.Signer{}, Profile{}, err
+	}
+	undo, err := keep(seed)
+	if err != nil {
+		return identity.Signer{}, Profile{}, err
+	}
+	p := Profile{Realm: i.Realm, Addresses: token.Addresses, Pins: token.Pins, Signer: signer}
+	if err := o.enrol(ctx, i, token, p); err != nil {
+		undo()
+		return identity.Signer{}, Profile{}, err
+	}
+	return signer, p, nil
+}
+
+func (o *options) enrol(ctx context.Context, i identity.Invitation, token identity.Token, p Profile) error {
+	once := wire.NewKey(i.Seed)
+	conn, err := o.transport(ctx, natsbus.Options{
+		Addresses: p.Addresses, Pins: p.Pins, Name: "enrolment", Refusals: 1,
+		Present: func() (natsbus.Presentation, error) {
+			return natsbus.Presentation{Connect: once, Statement: i.Token, Invitation: true}, nil
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("enrol: %w", err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // everything that matters was answered
+	client, err := control.NewClient(conn, control.Party{Realm: i.Realm, Node: p.Pins[0], OneTime: once.Public()})
+	if err != nil {
+		return err
+	}
+	if _, err := learn(ctx, client, i.Realm, token.Roster); err != nil {
+		return err
+	}
+	now := time.Now().UnixMilli()
+	enrolment, err := i.Enrol(p.Signer, now)
+	if err != nil {
+		return err
+	}
+	_, err = submit[registry.Change](ctx, client, p.Signer, i.Realm, registry.TypeEnrol, registry.Enrol{Enrolment: enrolment})
+	return err
+}
+
+// submit signs and hands in one command and returns its result.
+func submit[R any](ctx context.Context, client *control.Client, s identity.Signer, realm wire.Realm, typ registry.Type, body any) (R, error) {
+	out, err := submitFull(ctx, client, s, realm, typ, body, newNonce(), false)
+	if err != nil {
+		var none R
+		return none, err
+	}
+	return registry.Result[R](out.Answer)
+}
+
+func submitFull(ctx context.Context, client *control.Client, s identity.Signer, realm wire.Realm, typ registry.Type, body any, nonce [16]byte, receipt bool) (control.Submitted, error) {
+	c, err := registry.New(s.ID(), typ, body, nonce, time.Now().UnixMilli())
+	if err != nil {
+		return control.Submitted{}, err
+	}
+	raw, err := s.Cosign(realm, c)
+	if err != nil {
+		return control.Submitted{}, err
+	}
+	var out control.Submitted
+	err = client.Ask(ctx, control.OpSubmit, control.Submit{Command: raw, Receipt: receipt}, &out)
+	return out, err
+}
+
+func newNonce() (nonce [16]byte) {
+	_, _ = rand.Read(nonce[:]) // never fails: crypto/rand ends the process instead
+	return nonce
+}

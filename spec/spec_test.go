@@ -1,0 +1,179 @@
+package spec_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/internal/wire"
+	"github.com/seed-3e86d5b2/conclave/trust"
+)
+
+// claims are the payloads that conclave.cddl describes, by the name of their rule.
+var claims = map[string]any{
+	"genesis-claim":    identity.Genesis{},
+	"roster-claim":     identity.Roster{},
+	"token-claim":      identity.Token{},
+	"enrolment-claim":  identity.Enrolment{},
+	"invitation":       identity.Invitation{},
+	"credential-claim": identity.Credential{},
+	"succession-claim": identity.Succession{},
+	"ticket-claim":     trust.Ticket{},
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	content, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+// TestGrammarMatchesTheCode holds: each payload's rule lists the fields of its struct, with their labels, in order.
+func TestGrammarMatchesTheCode(t *testing.T) {
+	grammar := read(t, "conclave.cddl")
+	field := regexp.MustCompile(`(?m)^  (\? )?(-?\d+): .*; ([a-z-]+)`)
+	for rule, claim := range claims {
+		_, rest, found := strings.Cut(grammar, "\n"+rule+" = {\n")
+		body, _, closed := strings.Cut(rest, "\n}")
+		if !found || !closed {
+			t.Errorf("conclave.cddl has no rule %s", rule)
+			continue
+		}
+		var got, want []string
+		for _, m := range field.FindAllStringSubmatch(body, -1) {
+			got = append(got, m[1]+m[2]+" "+strings.ReplaceAll(m[3], "-", ""))
+		}
+		if lines := strings.Count(body, "\n") + 1; lines != len(got) {
+			t.Errorf("%s: %d of %d lines have a label and a name", rule, len(got), lines)
+		}
+		for _, f := range reflect.VisibleFields(reflect.TypeOf(claim)) {
+			label, options, _ := strings.Cut(f.Tag.Get("cbor"), ",")
+			optional := ""
+			if strings.Contains(options, "omitempty") {
+				optional = "? "
+			}
+			want = append(want, optional+label+" "+strings.ToLower(f.Name))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s:\ngrammar %q\ncode    %q", rule, got, want)
+		}
+	}
+}
+
+// TestEveryStatementHasAGrammar holds: whoever adds a verifier adds the payload to claims.
+func TestEveryStatementHasAGrammar(t *testing.T) {
+	for _, name := range statements() {
+		if claims[name+"-claim"] == nil {
+			t.Errorf("%s is not in claims", name)
+		}
+	}
+}
+
+// TestRegistryListsEveryKind holds: README.md has a row for each kind of the code, and no other.
+func TestRegistryListsEveryKind(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join("..", "internal", "wire", "kind.go"), nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want, got []string
+	ast.Inspect(file, func(n ast.Node) bool {
+		if spec, isValue := n.(*ast.ValueSpec); isValue && len(spec.Values) == 1 {
+			kind, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want = append(want, kind+" "+wire.Kind(kind).Typ())
+		}
+		return true
+	})
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z]+)` \\| `(application/[^`]+)` \\|").FindAllStringSubmatch(read(t, "README.md"), -1) {
+		got = append(got, m[1]+" "+m[2])
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("README.md lists\n%q\nand the code has\n%q", got, want)
+	}
+}
+
+// TestPagesNameEveryCheck holds: what a vector calls its check is explained on a page, and links between pages work.
+func TestPagesNameEveryCheck(t *testing.T) {
+	pages, err := filepath.Glob("*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all strings.Builder
+	for _, page := range pages {
+		all.WriteString(read(t, page))
+	}
+	for _, v := range readVectors(t) {
+		if v.Check != "" && !strings.Contains(all.String(), "`"+v.Check+"`") {
+			t.Errorf("%s: no page names check %q", v.path(), v.Check)
+		}
+	}
+	for _, m := range regexp.MustCompile(`\]\(([^)#]+)\)`).FindAllStringSubmatch(all.String(), -1) {
+		if _, err := os.Stat(m[1]); err != nil {
+			t.Errorf("link to %s: %v", m[1], err)
+		}
+	}
+}
+
+// TestOpenSSL follows README.md by hand: OpenSSL accepts a vector's signature and refuses it over changed bytes.
+func TestOpenSSL(t *testing.T) {
+	openssl, err := exec.LookPath("openssl")
+	if err != nil {
+		t.Skip("no openssl on PATH")
+	}
+	var v vector
+	if err := json.Unmarshal([]byte(read(t, "vectors/credential/ok.json")), &v); err != nil {
+		t.Fatal(err)
+	}
+	var form struct {
+		_           struct{} `cbor:",toarray"`
+		Protected   []byte
+		Unprotected map[int]int
+		Payload     []byte
+		Signature   []byte
+	}
+	if err := wire.Decode(v.Input[1:], &form); err != nil {
+		t.Fatal(err)
+	}
+	external := append([]byte("conclave/1\x00credential\x00"), v.Realm[:]...)
+	signed := encode([]any{"Signature1", form.Protected, external, form.Payload})
+	public, err := keyOf(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	files := map[string][]byte{
+		"tbs.bin": signed, "sig.bin": form.Signature, "key.der": append(unhex("302a300506032b6570032100"), public[:]...),
+		"changed.bin": bytes.Replace(signed, []byte("conclave/1"), []byte("conclave/2"), 1),
+	}
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for input, want := range map[string]bool{"tbs.bin": true, "changed.bin": false} {
+		command := exec.CommandContext(t.Context(), openssl, "pkeyutl", "-verify", "-pubin", "-keyform", "DER",
+			"-inkey", "key.der", "-rawin", "-in", input, "-sigfile", "sig.bin")
+		command.Dir = dir
+		if output, err := command.CombinedOutput(); (err == nil) != want {
+			t.Errorf("openssl on %s: %v\n%s", input, err, output)
+		}
+	}
+}
