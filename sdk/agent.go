@@ -105,6 +105,9 @@ func (a *Agent) begin(ctx context.Context) error {
 // ID returns the principal.
 func (a *Agent) ID() ID { return a.known.Signer.ID() }
 
+// Process names the process: the id of the credential in use.
+func (a *Agent) Process() Digest { return a.current().process.Credential().ID() }
+
 // Realm returns the realm's id.
 func (a *Agent) Realm() Realm { return a.realm }
 

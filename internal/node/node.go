@@ -21,6 +21,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/internal/datadir"
 	"github.com/seed-3e86d5b2/conclave/internal/registrar"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
+	"github.com/seed-3e86d5b2/conclave/registry"
 )
 
 // minFree is how much room the disk must have at start, in bytes.
@@ -238,3 +239,12 @@ func (f headFile) Load() ([]byte, error) {
 
 // Save implements [registrar.Keeper].
 func (f headFile) Save(head []byte) error { return datadir.WritePrivate(string(f), head) }
+
+// Conn returns the node's own connection, which may use every subject of the realm: what a hostile node could do on
+// the bus. Demonstrations and tests attack agents over it.
+func (n *Node) Conn() bus.Conn { return n.conn }
+
+// Submit puts one signed command through the log, as a request from an agent would.
+func (n *Node) Submit(ctx context.Context, command []byte) (registry.Answer, error) {
+	return n.registrar.Submit(ctx, command)
+}
