@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/seed-3e86d5b2/conclave/bus"
+	"github.com/seed-3e86d5b2/conclave/envelope"
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/control"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
@@ -27,6 +29,7 @@ type Agent struct {
 	realm   wire.Realm
 	lore    atomic.Pointer[lore]
 	peers   *bus.Peers
+	windows *envelope.LiveWindows // of all sessions: streams name the process they go to
 	keys    sealingKeys
 	news    *bell // rung when a node says that something changed
 
@@ -40,14 +43,17 @@ type Agent struct {
 	ballots    []balloting
 	closed     bool
 
-	storeMu sync.Mutex
-	store   *spent.Store
-	tempDir string // of a store nobody asked to keep
+	storeMu   sync.Mutex
+	store     *spent.Store
+	tempDir   string          // of a store nobody asked to keep
+	executing map[Digest]bool // decisions that Execute works on now
 
-	ctx     context.Context
-	stop    context.CancelFunc
-	running sync.WaitGroup
-	slots   chan struct{}
+	ctx      context.Context // ends when the last handler has, or may run no longer
+	stop     context.CancelFunc
+	handlers sync.WaitGroup // handlers and voter functions
+	running  sync.WaitGroup // everything else
+	slots    chan struct{}  // of handlers
+	chores   chan struct{}  // of what handlers may wait for: replies, new tickets, joins
 }
 
 const (
@@ -67,7 +73,8 @@ const (
 func Connect(ctx context.Context, opts ...Option) (*Agent, error) {
 	a := &Agent{
 		capability: map[string]*served{}, topics: map[string]bool{}, news: newBell(),
-		slots: make(chan struct{}, maxHandlers),
+		slots: make(chan struct{}, maxHandlers), chores: make(chan struct{}, maxHandlers),
+		windows: envelope.NewLiveWindows(maxStreams), executing: map[Digest]bool{},
 	}
 	if err := a.options.fill(opts); err != nil {
 		return nil, err
@@ -127,8 +134,8 @@ func (a *Agent) Run(ctx context.Context) error {
 	return errors.Join(err, a.Close(context.WithoutCancel(ctx)))
 }
 
-// Close stops taking requests, waits for handlers that run until ctx ends, and disconnects. Calling it again does
-// nothing.
+// Close stops taking requests, waits for handlers that run until ctx ends, cancels the contexts of those that still do,
+// and disconnects once they have returned. It must not be called from a handler. Calling it again does nothing.
 func (a *Agent) Close(ctx context.Context) error {
 	a.mu.Lock()
 	if a.closed {
@@ -136,16 +143,16 @@ func (a *Agent) Close(ctx context.Context) error {
 		return nil
 	}
 	a.closed = true
-	sessions := a.retired
+	sessions := slices.Clone(a.retired)
 	if a.session != nil {
 		sessions = append(sessions, a.session)
 	}
 	a.mu.Unlock()
+	a.finish(ctx)
 	var err error
 	for _, s := range sessions {
 		err = errors.Join(err, s.close(ctx))
 	}
-	a.stop()
 	a.running.Wait()
 	a.storeMu.Lock()
 	defer a.storeMu.Unlock()
@@ -156,6 +163,23 @@ func (a *Agent) Close(ctx context.Context) error {
 		err = errors.Join(err, os.RemoveAll(a.tempDir))
 	}
 	return err
+}
+
+// finish waits for handlers, whose replies still go out, and then ends everything that runs in the background.
+func (a *Agent) finish(ctx context.Context) {
+	done := make(chan struct{})
+	go func() {
+		a.handlers.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+	a.mu.Lock()
+	a.stop()
+	a.mu.Unlock()
+	<-done
 }
 
 // current returns the session in use.
@@ -173,9 +197,15 @@ func (a *Agent) ask(ctx context.Context, op control.Op, in, out any) error {
 	return a.current().control.Ask(ctx, op, in, out)
 }
 
+// insist puts a control request to the node until it is answered or ctx ends.
+func (a *Agent) insist(ctx context.Context, op control.Op, in, out any) error {
+	return persist(ctx, a.current().conn, func(ctx context.Context) error { return a.ask(ctx, op, in, out) })
+}
+
 // command signs and hands in one command and returns its result.
 func command[R any](ctx context.Context, a *Agent, typ registry.Type, body any) (R, error) {
-	return submit[R](ctx, a.current().control, a.known.Signer, a.realm, typ, body)
+	s := a.current()
+	return submit[R](ctx, s.conn, s.control, a.known.Signer, a.realm, typ, body)
 }
 
 func (a *Agent) now() int64 { return time.Now().UnixMilli() }

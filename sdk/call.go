@@ -252,7 +252,7 @@ func (s *session) onReply(subject string, data []byte) {
 	if e == nil {
 		return
 	}
-	if !s.agent.spawn(func() { s.accept(e, parsed.ID, subject, data) }) {
+	if !s.agent.chore(func() { s.accept(e, parsed.ID, subject, data) }) {
 		s.agent.options.logger.Warn("reply dropped", "error", errBusy)
 	}
 }

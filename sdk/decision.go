@@ -71,6 +71,9 @@ func (a *Agent) Propose(ctx context.Context, p Proposal) (*Decision, error) {
 		return nil, err
 	}
 	opening, err := command[consensus.Opening](ctx, a, registry.TypePropose, registry.Propose{Proposal: raw})
+	if p.Key != "" && CodeOf(err) == fault.Spent {
+		return a.proposed(ctx, nonce, p.Action) // another call with the key was faster
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +86,7 @@ var errOtherAction = fault.New(fault.Conflict, "sdk: this key was used for anoth
 // proposed finds the decision that this agent proposed with the nonce.
 func (a *Agent) proposed(ctx context.Context, nonce [16]byte, action Action) (*Decision, error) {
 	var v control.DecisionView
-	if err := a.ask(ctx, control.OpDecision, control.DecisionID{Proposer: a.ID(), Nonce: nonce}, &v); err != nil {
+	if err := a.insist(ctx, control.OpDecision, control.DecisionID{Proposer: a.ID(), Nonce: nonce}, &v); err != nil {
 		return nil, err
 	}
 	b, err := a.verifyView(v)

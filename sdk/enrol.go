@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/seed-3e86d5b2/conclave/bus"
 	"github.com/seed-3e86d5b2/conclave/bus/natsbus"
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/identity/agefile"
@@ -86,13 +87,13 @@ func (o *options) enrol(ctx context.Context, i identity.Invitation, token identi
 	if err != nil {
 		return err
 	}
-	_, err = submit[registry.Change](ctx, client, p.Signer, i.Realm, registry.TypeEnrol, registry.Enrol{Enrolment: enrolment})
+	_, err = submit[registry.Change](ctx, conn, client, p.Signer, i.Realm, registry.TypeEnrol, registry.Enrol{Enrolment: enrolment})
 	return err
 }
 
 // submit signs and hands in one command and returns its result.
-func submit[R any](ctx context.Context, client *control.Client, s identity.Signer, realm wire.Realm, typ registry.Type, body any) (R, error) {
-	out, err := submitFull(ctx, client, s, realm, typ, body, newNonce(), false)
+func submit[R any](ctx context.Context, conn bus.Conn, client *control.Client, s identity.Signer, realm wire.Realm, typ registry.Type, body any) (R, error) {
+	out, err := submitFull(ctx, conn, client, s, realm, typ, body, newNonce(), false)
 	if err != nil {
 		var none R
 		return none, err
@@ -100,7 +101,7 @@ func submit[R any](ctx context.Context, client *control.Client, s identity.Signe
 	return registry.Result[R](out.Answer)
 }
 
-func submitFull(ctx context.Context, client *control.Client, s identity.Signer, realm wire.Realm, typ registry.Type, body any, nonce [16]byte, receipt bool) (control.Submitted, error) {
+func submitFull(ctx context.Context, conn bus.Conn, client *control.Client, s identity.Signer, realm wire.Realm, typ registry.Type, body any, nonce [16]byte, receipt bool) (control.Submitted, error) {
 	c, err := registry.New(s.ID(), typ, body, nonce, time.Now().UnixMilli())
 	if err != nil {
 		return control.Submitted{}, err
@@ -110,7 +111,9 @@ func submitFull(ctx context.Context, client *control.Client, s identity.Signer, 
 		return control.Submitted{}, err
 	}
 	var out control.Submitted
-	err = client.Ask(ctx, control.OpSubmit, control.Submit{Command: raw, Receipt: receipt}, &out)
+	err = persist(ctx, conn, func(ctx context.Context) error {
+		return client.Ask(ctx, control.OpSubmit, control.Submit{Command: raw, Receipt: receipt}, &out)
+	})
 	return out, err
 }
 

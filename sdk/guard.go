@@ -66,6 +66,10 @@ func (a *Agent) Execute(ctx context.Context, d *Decision, action Action, act fun
 	if err != nil {
 		return err
 	}
+	if !a.enter(d.id) {
+		return errExecuting
+	}
+	defer a.leave(d.id)
 	if err := a.unspent(ctx, store, d.id); err != nil {
 		return err
 	}
@@ -84,6 +88,25 @@ func (a *Agent) Execute(ctx context.Context, d *Decision, action Action, act fun
 	}
 	failure := act(ctx)
 	return errors.Join(failure, a.settled(context.WithoutCancel(ctx), store, d.id, failure))
+}
+
+var errExecuting = fault.New(fault.Conflict, "sdk: this process executes the decision already")
+
+// enter notes that this process works on the decision. To the store alone, what runs now looks like what a crash left.
+func (a *Agent) enter(id Digest) bool {
+	a.storeMu.Lock()
+	defer a.storeMu.Unlock()
+	if a.executing[id] {
+		return false
+	}
+	a.executing[id] = true
+	return true
+}
+
+func (a *Agent) leave(id Digest) {
+	a.storeMu.Lock()
+	defer a.storeMu.Unlock()
+	delete(a.executing, id)
 }
 
 // mark changes the spent store, which is not safe for concurrent use.
@@ -137,7 +160,8 @@ func (a *Agent) claim(ctx context.Context, store *spent.Store, id Digest) (c con
 	storeID := store.ID()
 	seed := wire.Hash(append(append([]byte("conclave consume\x00"), id[:]...), storeID[:]...))
 	body := registry.Consume{Proposal: id, Store: storeID}
-	out, err := submitFull(ctx, a.current().control, a.known.Signer, a.realm, registry.TypeConsume, body, [16]byte(seed[:]), true)
+	session := a.current()
+	out, err := submitFull(ctx, session.conn, session.control, a.known.Signer, a.realm, registry.TypeConsume, body, [16]byte(seed[:]), true)
 	if err != nil {
 		return c, nil, err
 	}
@@ -229,7 +253,7 @@ type fetched struct {
 
 func (a *Agent) fetch(ctx context.Context, id Digest) (fetched, error) {
 	var c control.Certificate
-	if err := a.ask(ctx, control.OpCertificate, control.DecisionID{Prefix: id[:]}, &c); err != nil {
+	if err := a.insist(ctx, control.OpCertificate, control.DecisionID{Prefix: id[:]}, &c); err != nil {
 		return fetched{}, err
 	}
 	certificate, _, err := ParseCertificate(c.Certificate, TrustRoot{Realm: a.realm, Roster: a.lore.Load().authority.Number})

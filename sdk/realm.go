@@ -49,6 +49,22 @@ func learn(ctx context.Context, client *control.Client, realm wire.Realm, leastR
 	return l, nil
 }
 
+// follows refuses a realm that is older than what was verified before, which may be nil: a node must not take an agent
+// back to a past that it has left.
+func (l lore) follows(before *lore) error {
+	if before == nil || before.head.IsZero() {
+		return nil
+	}
+	old := before.head.Statement()
+	if l.head.IsZero() || l.head.Statement().Size < old.Size {
+		return fmt.Errorf("realm: %w: head of %d commands was seen", identity.ErrRollback, old.Size)
+	}
+	if h := l.head.Statement(); h.Size == old.Size && h.Root != old.Root {
+		return fmt.Errorf("realm: %w: two heads of %d commands", identity.ErrRollback, old.Size)
+	}
+	return nil
+}
+
 var errKeys = fault.New(fault.Superseded, "sdk: the succession of keys and the ticket name different keys")
 
 // verifyPrincipal checks a ticket and that the chain of successions leads to the key that it names, and returns the

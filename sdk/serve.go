@@ -157,12 +157,9 @@ func (a *Agent) publishCard(ctx context.Context) error {
 // announce signs a presence of the session in use and hands it to the node.
 func (a *Agent) announce(ctx context.Context) error { return a.current().announce(ctx) }
 
-// present announces the process once, so that whoever it asks can find the key to seal the reply with.
+// present announces the process once a connection, so that whoever it asks can find the key to seal the reply with.
 func (s *session) present(ctx context.Context) error {
-	s.mu.Lock()
-	announced := s.sequence > 0
-	s.mu.Unlock()
-	if announced {
+	if s.announced.Load() {
 		return nil
 	}
 	return s.announce(ctx)
@@ -193,7 +190,11 @@ func (s *session) announce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.control.Ask(ctx, control.OpAnnounce, control.Announce{Presence: raw}, nil)
+	if err := s.control.Ask(ctx, control.OpAnnounce, control.Announce{Presence: raw}, nil); err != nil {
+		return err
+	}
+	s.announced.Store(true)
+	return nil
 }
 
 // presenceLoop announces the process as long as it serves or publishes anything, and keeps readers joined.

@@ -5,7 +5,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed-3e86d5b2/conclave/bus"
@@ -13,6 +15,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/envelope"
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/control"
+	"github.com/seed-3e86d5b2/conclave/internal/fault"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 )
 
@@ -24,14 +27,19 @@ type session struct {
 	token   bus.Token
 	conn    bus.Conn
 	control *control.Client
-	windows *envelope.LiveWindows
 	subject bus.Realm
 
 	mu       sync.Mutex
 	counters envelope.Counters
 	sequence uint64                  // of presences
 	calls    map[bus.Token]*exchange // waiting for a reply
-	subs     []bus.Subscription
+
+	announced atomic.Bool // since it connected last
+
+	listening sync.Mutex // held while subscriptions change
+	level     identity.Level
+	requests  bus.Subscription
+	replies   bus.Subscription
 }
 
 // exchange is one request that waits for its reply.
@@ -49,13 +57,13 @@ func (a *Agent) dial(ctx context.Context) (*session, error) {
 	}
 	s := &session{
 		agent: a, process: process, token: bus.TokenOf(process.Credential().ID()), subject: bus.In(a.realm),
-		windows: envelope.NewLiveWindows(maxStreams), calls: map[bus.Token]*exchange{},
+		calls: map[bus.Token]*exchange{},
 	}
 	presentation := natsbus.Presentation{Connect: process.Connect(), Statement: process.Credential().Raw()}
 	s.conn, err = a.options.transport(ctx, natsbus.Options{
 		Addresses: a.known.Addresses, Pins: a.known.Pins, Name: a.options.name,
 		Present:  func() (natsbus.Presentation, error) { return presentation, nil },
-		Observer: bus.Observer{Dropped: a.onDropped, Refused: a.onRefused, Connected: a.news.ring},
+		Observer: bus.Observer{Dropped: a.onDropped, Refused: a.onRefused, Connected: s.onConnected},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
@@ -82,15 +90,23 @@ func (s *session) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	learned, err := learn(ctx, s.control, a.realm, a.known.seen.Roster)
+	least := a.known.seen.Roster
+	before := a.lore.Load()
+	if before != nil {
+		least = max(least, before.authority.Number)
+	}
+	learned, err := learn(ctx, s.control, a.realm, least)
 	if err != nil {
+		return err
+	}
+	if err := learned.follows(before); err != nil {
 		return err
 	}
 	if err := a.remember(learned); err != nil {
 		return err
 	}
 	a.lore.Store(&learned)
-	if err := s.subscribe(s.subject.Hints(), s.onHint); err != nil {
+	if _, err := s.conn.Subscribe(s.subject.Hints(), s.onHint); err != nil {
 		return err
 	}
 	if a.ID().Role() != identity.Agent {
@@ -100,16 +116,35 @@ func (s *session) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rights := learned.policy.Rights(me.Level)
-	if len(rights.Call)+len(rights.Subscribe) > 0 && rights.Rate > 0 {
-		if err := s.subscribe(s.subject.Replies(a.ID(), s.token), s.onReply); err != nil {
+	return s.listen(me.Level)
+}
+
+// listen subscribes to what the level may hear. What it was subscribed to at another level is subscribed to anew: the
+// node ends subscriptions that a lower level may not have.
+func (s *session) listen(level identity.Level) error {
+	s.listening.Lock()
+	defer s.listening.Unlock()
+	a := s.agent
+	for _, sub := range []bus.Subscription{s.replies, s.requests} {
+		if sub != nil {
+			_ = sub.Unsubscribe() // fails only when the connection is gone, which ends it as well
+		}
+	}
+	s.replies, s.requests, s.level = nil, nil, level
+	rights := a.lore.Load().policy.Rights(level)
+	if rights.Rate == 0 {
+		return nil
+	}
+	var err error
+	if len(rights.Call)+len(rights.Subscribe) > 0 {
+		if s.replies, err = s.conn.Subscribe(s.subject.Replies(a.ID(), s.token), s.onReply); err != nil {
 			return err
 		}
 	}
-	if len(rights.Serve)+len(rights.Publish) > 0 && rights.Rate > 0 {
-		return s.subscribe(s.subject.Requests(a.ID(), s.token), s.onRequest)
+	if len(rights.Serve)+len(rights.Publish) > 0 {
+		s.requests, err = s.conn.Subscribe(s.subject.Requests(a.ID(), s.token), s.onRequest)
 	}
-	return nil
+	return err
 }
 
 // self asks what the realm says of this principal, over this session.
@@ -138,15 +173,10 @@ func (a *Agent) remember(l lore) error {
 	return nil
 }
 
-func (s *session) subscribe(pattern string, fn func(string, []byte)) error {
-	sub, err := s.conn.Subscribe(pattern, fn)
-	if err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.subs = append(s.subs, sub)
-	return nil
+// onConnected is called when the connection stands again: the node may be a new one that knows of no presence.
+func (s *session) onConnected() {
+	s.announced.Store(false)
+	s.agent.news.ring()
 }
 
 func (s *session) close(ctx context.Context) error { return s.conn.Close(ctx) }
@@ -167,10 +197,35 @@ func (s *session) onHint(_ string, data []byte) {
 	}
 	a := s.agent
 	if len(h.Members) > 0 {
-		a.spawn(func() { a.relearn(h.Members) })
+		a.chore(func() { a.relearn(h.Members) })
+	}
+	if slices.Contains(h.Members, a.ID()) {
+		a.chore(s.relevel)
 	}
 	if len(h.Decisions) > 0 {
 		a.news.ring()
+	}
+}
+
+// relevel listens anew where the agent's level has changed.
+func (s *session) relevel() {
+	a := s.agent
+	if a.ID().Role() != identity.Agent {
+		return
+	}
+	ctx, cancel := context.WithTimeout(a.ctx, askTime)
+	defer cancel()
+	me, err := s.self(ctx)
+	s.listening.Lock()
+	same := s.level == me.Level
+	s.listening.Unlock()
+	if err == nil && !same {
+		if err = s.listen(me.Level); err == nil && s == a.current() {
+			err = a.resubscribe(s)
+		}
+	}
+	if err != nil && a.ctx.Err() == nil {
+		a.options.logger.Warn("level not followed", "code", string(fault.CodeOf(err)), "error", err)
 	}
 }
 
@@ -196,26 +251,31 @@ func (a *Agent) relearn(ids []identity.ID) {
 	}
 }
 
-// spawn runs fn in a goroutine that Close waits for, if a slot is free; it reports whether one was.
+// spawn runs a handler in a goroutine that Close waits for, if a slot is free and the agent is not closing; it reports
+// whether it did.
 func (a *Agent) spawn(fn func()) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return !a.closed && start(&a.handlers, a.slots, fn)
+}
+
+// chore runs what handlers may wait for, so that they cannot take all the room from it, and also while they end.
+func (a *Agent) chore(fn func()) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.ctx.Err() == nil && start(&a.running, a.chores, fn)
+}
+
+func start(group *sync.WaitGroup, slots chan struct{}, fn func()) bool {
 	select {
-	case a.slots <- struct{}{}:
+	case slots <- struct{}{}:
 	default:
 		return false
 	}
-	a.mu.Lock()
-	if a.closed {
-		a.mu.Unlock()
-		<-a.slots
-		return false
-	}
-	a.running.Add(1)
-	a.mu.Unlock()
-	go func() {
-		defer a.running.Done()
-		defer func() { <-a.slots }()
+	group.Go(func() {
+		defer func() { <-slots }()
 		fn()
-	}()
+	})
 	return true
 }
 
@@ -254,7 +314,7 @@ func (s *session) prepare(d envelope.Draft, sealingKey []byte, e *exchange) ([]b
 func (s *session) open(ctx context.Context, raw []byte, in envelope.Inbound) (*envelope.Message, error) {
 	a := s.agent
 	in.Realm, in.Process = a.realm, s.process
-	m, err := envelope.Open(raw, in, a.peers, s.windows, a.now())
+	m, err := envelope.Open(raw, in, a.peers, a.windows, a.now())
 	if err == nil || !unknownSender(err) {
 		return m, err
 	}
@@ -265,7 +325,7 @@ func (s *session) open(ctx context.Context, raw []byte, in envelope.Inbound) (*e
 	if meetErr := a.meet(ctx, claimed.Claim.From, claimed.Claim.Credential); meetErr != nil {
 		return nil, errors.Join(err, meetErr)
 	}
-	return envelope.Open(raw, in, a.peers, s.windows, a.now())
+	return envelope.Open(raw, in, a.peers, a.windows, a.now())
 }
 
 func unknownSender(err error) bool {
@@ -280,6 +340,7 @@ func (a *Agent) meet(ctx context.Context, from identity.ID, credential wire.Dige
 	if err := a.ask(ctx, control.OpSender, control.Process{Principal: from, Credential: credential}, &v); err != nil {
 		return err
 	}
+	v.Presence = nil // that of a process that only calls may be over
 	i, err := verifyInstance(v, *a.lore.Load(), a.now())
 	if err != nil {
 		return err
@@ -310,7 +371,7 @@ func (a *Agent) renew() error {
 	if err != nil {
 		return err
 	}
-	if err := a.resubscribe(ctx, fresh); err != nil {
+	if err := a.resubscribe(fresh); err != nil {
 		return errors.Join(err, fresh.close(ctx))
 	}
 	a.mu.Lock()

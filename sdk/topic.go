@@ -105,8 +105,11 @@ type Subscription struct {
 	pattern string
 	handler HandlerFunc
 
+	turn sync.Mutex // held while a message is handled: the next session's come after the last one's
+
 	mu      sync.Mutex
-	subs    []bus.Subscription
+	sub     bus.Subscription // at the session in use; nil once stopped
+	dropped uint64           // by those before
 	joined  map[envelope.Stream]bool
 	stopped bool
 }
@@ -130,6 +133,7 @@ func (a *Agent) SubscribeBytes(pattern string, fn HandlerFunc) (*Subscription, e
 	return r, r.join(ctx)
 }
 
+// attach subscribes at a session and ends what it had before.
 func (r *Subscription) attach(s *session) error {
 	subject, err := s.subject.Topics(r.pattern)
 	if err != nil {
@@ -141,7 +145,16 @@ func (r *Subscription) attach(s *session) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.subs = append(r.subs, sub)
+	if r.stopped {
+		return sub.Unsubscribe()
+	}
+	old := r.sub
+	r.sub = sub
+	if old == nil {
+		return nil
+	}
+	r.dropped += old.Dropped()
+	_ = old.Unsubscribe() // fails only when the connection is gone, which ends it as well
 	return nil
 }
 
@@ -149,29 +162,30 @@ func (r *Subscription) attach(s *session) error {
 func (r *Subscription) Stop() error {
 	r.mu.Lock()
 	r.stopped = true
-	subs := r.subs
-	r.subs = nil
+	sub := r.sub
+	r.sub = nil
+	if sub != nil {
+		r.dropped += sub.Dropped()
+	}
 	r.mu.Unlock()
 	a := r.agent
 	a.mu.Lock()
 	a.readers = slices.DeleteFunc(a.readers, func(other *Subscription) bool { return other == r })
 	a.mu.Unlock()
-	var err error
-	for _, sub := range subs {
-		err = errors.Join(err, sub.Unsubscribe())
+	if sub == nil {
+		return nil
 	}
-	return err
+	return sub.Unsubscribe()
 }
 
 // Dropped returns how many messages did not fit the queue.
 func (r *Subscription) Dropped() uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var n uint64
-	for _, sub := range r.subs {
-		n += sub.Dropped()
+	if r.sub == nil {
+		return r.dropped
 	}
-	return n
+	return r.dropped + r.sub.Dropped()
 }
 
 func (r *Subscription) receive(s *session, subject string, data []byte) {
@@ -179,6 +193,8 @@ func (r *Subscription) receive(s *session, subject string, data []byte) {
 	if err != nil {
 		return
 	}
+	r.turn.Lock()
+	defer r.turn.Unlock()
 	r.mu.Lock()
 	stopped := r.stopped
 	r.mu.Unlock()
@@ -210,7 +226,7 @@ func (r *Subscription) greet(data []byte, topic string) {
 		return
 	}
 	from := claimed.Claim.From
-	r.agent.spawn(func() {
+	r.agent.chore(func() {
 		ctx, cancel := context.WithTimeout(r.agent.ctx, askTime)
 		defer cancel()
 		if err := r.joinFound(ctx, control.Find{ID: from, Topic: topic}); err != nil {
@@ -267,7 +283,7 @@ func (r *Subscription) joinOne(ctx context.Context, s *session, i instance, topi
 		return err
 	}
 	until := i.credential.Statement().Expires + identity.Skew
-	if err := s.windows.Join(stream, j.First, until, r.agent.now()); err != nil {
+	if err := r.agent.windows.Join(stream, j.First, until, r.agent.now()); err != nil {
 		return err
 	}
 	r.mu.Lock()
@@ -288,18 +304,16 @@ func (a *Agent) rejoin(ctx context.Context) {
 	}
 }
 
-// resubscribe attaches every reader to a fresh session, whose windows know nobody yet.
-func (a *Agent) resubscribe(_ context.Context, fresh *session) error {
+// resubscribe attaches every reader to a session. What it has joined stays joined, and the windows let through once
+// what both subscriptions heard.
+func (a *Agent) resubscribe(to *session) error {
 	a.mu.Lock()
 	readers := slices.Clone(a.readers)
 	a.mu.Unlock()
 	for _, r := range readers {
-		if err := r.attach(fresh); err != nil {
+		if err := r.attach(to); err != nil {
 			return err
 		}
-		r.mu.Lock()
-		clear(r.joined)
-		r.mu.Unlock()
 	}
 	return nil
 }
