@@ -1,0 +1,332 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/internal/control"
+	"github.com/seed-3e86d5b2/conclave/registry"
+	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/trust"
+)
+
+func (p *program) agent() *cobra.Command {
+	return group("agent", "Let agents in, look at them, silence them",
+		"An operator makes a token for each agent; the agent redeems it once, with a key that never leaves it.",
+		"  conclave agent token --name writer --serves 'text.*' | ssh host conclave agent enroll -",
+		p.agentToken(), p.agentEnroll(), p.agentLs(), p.agentShow(), p.agentQuarantine(), p.agentRelease(),
+		p.agentRevoke(), p.agentGrant())
+}
+
+func (p *program) agentToken() *cobra.Command {
+	var name, level string
+	var serves []string
+	var life time.Duration
+	c := &cobra.Command{
+		Use: "token", Short: "Make a token that lets one agent in", Args: cobra.NoArgs,
+		Long: "Print an enrolment token: a secret, good once, until it expires. The level is the one that the policy lets\n" +
+			"one operator give, unless --level says less. Without --serves the agent may call, but serve nothing.",
+		Example: "  conclave agent token --name writer --level L2 --serves 'text.*' --expires 1h",
+		RunE: p.connected(askTime, func(_ context.Context, s session, _ []string) error {
+			return s.invite(name, level, serves, life)
+		}),
+	}
+	c.Flags().StringVar(&name, "name", "", "name of the agent: a-z, 0-9 and -")
+	c.Flags().StringVar(&level, "level", "", "autonomy level L1 to L5")
+	c.Flags().StringArrayVar(&serves, "serves", nil, `capability it may serve, as text.summarise, text.* or *; may be repeated`)
+	c.Flags().DurationVar(&life, "expires", time.Hour, "how long the token is good, at most 168h")
+	require(c, "name")
+	return c
+}
+
+func (s session) invite(name, level string, serves []string, life time.Duration) error {
+	if err := asUsage(identity.CheckName(name)); err != nil {
+		return err
+	}
+	l := s.Admin().Policy().Enrol
+	if level != "" {
+		var err error
+		if l, err = identity.ParseLevel(level); err != nil {
+			return asUsage(err)
+		}
+	}
+	serves, err := patterns(serves)
+	if err != nil {
+		return err
+	}
+	if life <= 0 || life > identity.MaxTokenLife*time.Millisecond {
+		return usage("--expires is more than 0 and at most 168h")
+	}
+	s.changes()
+	token, err := s.Admin().Invite(name, l, serves, life)
+	if err != nil {
+		return err
+	}
+	doc := map[string]any{
+		"token": token, "name": name, "level": l, "serves": serves, "expires": stamp(time.Now().Add(life).UnixMilli()),
+	}
+	return s.emit(doc, func(w io.Writer) { fmt.Fprintln(w, token) })
+}
+
+// patterns returns capability patterns sorted, each once.
+func patterns(given []string) ([]string, error) {
+	list := slices.Compact(slices.Sorted(slices.Values(given)))
+	if list == nil {
+		list = []string{}
+	}
+	return list, asUsage(identity.CheckCapabilities(list))
+}
+
+func (p *program) agentEnroll() *cobra.Command {
+	var key, name string
+	c := &cobra.Command{
+		Use: "enroll TOKEN|-", Short: "Redeem a token: make the agent's key and its context", Args: cobra.ExactArgs(1),
+		Long: "Make the agent's key on this machine, enrol it by the token, and write and select a context. Give the token\n" +
+			"by stdin (-) where other users of the machine could read command lines.",
+		Example: "  conclave agent enroll - < token\n  conclave agent enroll TOKEN --key ./writer.key",
+		RunE: func(c *cobra.Command, args []string) error {
+			text, err := p.input(args[0])
+			if err != nil {
+				return err
+			}
+			return p.enrol(c.Context(), strings.TrimSpace(string(text)), key, name)
+		},
+	}
+	c.Flags().StringVar(&key, "key", "", "file for the agent's new key (default among your keys)")
+	c.Flags().StringVar(&name, "context-name", "", "context to write (default the agent's name)")
+	return c
+}
+
+func (p *program) enrol(ctx context.Context, text, key, contextName string) error {
+	_, token, err := identity.ParseInvitation(text)
+	if err != nil {
+		return asUsage(err)
+	}
+	if contextName == "" {
+		contextName = token.Name
+	}
+	store, err := p.newContext(contextName)
+	if err != nil {
+		return err
+	}
+	if key, err = p.keyPath(key, contextName); err != nil {
+		return err
+	}
+	ctx, cancel := p.within(ctx, askTime)
+	defer cancel()
+	signer, profile, err := sdk.Enrol(ctx, text, sdk.KeepKey(key))
+	if err != nil {
+		return err
+	}
+	c := realmContext(profile.Realm, profile.Addresses, profile.Pins, key, signer.ID())
+	if err := keep(store, contextName, c); err != nil {
+		return err
+	}
+	doc := map[string]any{
+		"agent": signer.ID(), "name": token.Name, "level": token.Level, "realm": profile.Realm.String(),
+		"key": key, "context": contextName,
+	}
+	return p.emit(doc, func(w io.Writer) {
+		pairs(w, [][2]string{
+			{"agent", signer.ID().String()}, {"name", token.Name}, {"level", token.Level.String()}, {"realm", profile.Realm.String()},
+			{"key", key}, {"context", contextName + ", selected"},
+		})
+	})
+}
+
+// memberDoc is one principal of the list, its times as texts.
+type memberDoc struct {
+	control.Member
+	Joined string `json:"joined"`
+}
+
+// membersOf returns the members of a role, by name.
+func (s session) membersOf(ctx context.Context, role identity.Role) ([]memberDoc, error) {
+	members, err := s.Admin().Members(ctx)
+	if err != nil {
+		return nil, err
+	}
+	docs := []memberDoc{}
+	for _, m := range members {
+		if m.ID.Role() == role {
+			docs = append(docs, memberDoc{m, stamp(m.Joined)})
+		}
+	}
+	return docs, nil
+}
+
+func (p *program) agentLs() *cobra.Command {
+	return &cobra.Command{
+		Use: "ls", Short: "List the agents", Args: cobra.NoArgs, Example: "  conclave agent ls --json",
+		RunE: p.connected(askTime, func(ctx context.Context, s session, _ []string) error {
+			docs, err := s.membersOf(ctx, identity.Agent)
+			if err != nil {
+				return err
+			}
+			return s.emit(map[string]any{"agents": docs}, func(w io.Writer) {
+				var rows [][]string
+				for _, m := range docs {
+					rows = append(rows, []string{
+						visible(m.Name), m.Level.String(), visible(m.Status), fmt.Sprint(m.Live), fmt.Sprint(m.Done),
+						fmt.Sprint(m.Failed), list(m.Serves), m.ID.String(),
+					})
+				}
+				s.table(w, []string{"NAME", "LEVEL", "STATUS", "CONNECTED", "DONE", "FAILED", "SERVES", "AGENT"}, rows)
+			})
+		}),
+	}
+}
+
+// agentDoc is one principal: the first part verified, the rest as the node tells it.
+type agentDoc struct {
+	sdk.Peer
+	Word      string      `json:"level_name"`
+	Record    *memberDoc  `json:"record,omitempty"`
+	Processes []sdk.Found `json:"processes"`
+}
+
+// look fetches what is known of a principal, by name or nkey.
+func (s session) look(ctx context.Context, name string) (agentDoc, error) {
+	peer, err := s.who(ctx, name)
+	if err != nil {
+		return agentDoc{}, err
+	}
+	d := agentDoc{Peer: peer, Word: peer.Level.Word(), Processes: []sdk.Found{}}
+	members, err := s.membersOf(ctx, peer.ID.Role())
+	if err != nil {
+		return agentDoc{}, err
+	}
+	if i := slices.IndexFunc(members, func(m memberDoc) bool { return m.ID == peer.ID }); i >= 0 {
+		d.Record = &members[i]
+	}
+	for f, err := range s.Discover(ctx, sdk.Query{Agent: peer.ID.String()}) {
+		if err != nil {
+			return agentDoc{}, err
+		}
+		d.Processes = append(d.Processes, f)
+	}
+	return d, nil
+}
+
+// who asks for a principal that was typed.
+func (s session) who(ctx context.Context, name string) (sdk.Peer, error) {
+	if _, err := identity.ParseID(name); err != nil {
+		if err := asUsage(identity.CheckName(name)); err != nil {
+			return sdk.Peer{}, err
+		}
+	}
+	return s.Who(ctx, name)
+}
+
+func (p *program) agentShow() *cobra.Command {
+	return &cobra.Command{
+		Use: "show NAME", Short: "Show one agent", Args: cobra.ExactArgs(1), Example: "  conclave agent show writer",
+		RunE: p.connected(askTime, func(ctx context.Context, s session, args []string) error {
+			d, err := s.look(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			return s.emit(d, func(w io.Writer) { d.write(w) })
+		}),
+	}
+}
+
+func (d agentDoc) write(w io.Writer) {
+	rows := [][2]string{
+		{"name", visible(d.Name)}, {"agent", d.ID.String()}, {"operator", d.Operator.String()},
+		{"level", d.Level.String() + " " + d.Word}, {"status", visible(d.Status)},
+	}
+	if r := d.Record; r != nil {
+		rows = append(rows, [2]string{"may serve", list(r.Serves)}, [2]string{"joined", r.Joined},
+			[2]string{"outcomes", fmt.Sprintf("%d done, %d failed", r.Done, r.Failed)})
+		if r.Reason != "" {
+			rows = append(rows, [2]string{"reason", quoted(r.Reason)})
+		}
+	}
+	for _, f := range d.Processes {
+		rows = append(rows, [2]string{"process", short(f.Process.String()) + " serves " + list(capabilityNames(f))})
+	}
+	pairs(w, rows)
+}
+
+// loosening is the flags of a command that may need several operators' signatures.
+type loosening struct{ out, reason string }
+
+func (l *loosening) flags(c *cobra.Command) {
+	c.Flags().StringVar(&l.reason, "reason", "", "why, for the record; at most 256 bytes")
+	c.Flags().StringVar(&l.out, "out", "", "write the signed command to this file, for other operators to sign, instead of handing it in")
+}
+
+func (p *program) agentQuarantine() *cobra.Command {
+	var l loosening
+	c := p.statusCommand("quarantine", "Silence an agent at once", trust.Quarantined, &l)
+	c.Flags().StringVar(&l.reason, "reason", "", "why, for the record; at most 256 bytes")
+	require(c, "reason")
+	return c
+}
+
+func (p *program) agentRelease() *cobra.Command {
+	var l loosening
+	c := p.statusCommand("release", "End an agent's quarantine", trust.Active, &l)
+	l.flags(c)
+	return c
+}
+
+func (p *program) agentRevoke() *cobra.Command {
+	var l loosening
+	c := p.statusCommand("revoke", "Shut an agent out for ever", trust.Revoked, &l)
+	c.Flags().StringVar(&l.reason, "reason", "", "why, for the record; at most 256 bytes")
+	require(c, "reason")
+	return c
+}
+
+// statusCommand returns the command that gives a principal the status.
+func (p *program) statusCommand(verb, short string, status trust.Status, l *loosening) *cobra.Command {
+	return &cobra.Command{
+		Use: verb + " NAME", Short: short, Args: cobra.ExactArgs(1),
+		Example: "  conclave agent " + verb + " writer --reason 'seen to leak addresses'",
+		RunE: p.connected(askTime, func(ctx context.Context, s session, args []string) error {
+			who, err := s.who(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			if status == trust.Revoked {
+				if err := s.confirm("shut " + visible(who.Name) + " out for ever?"); err != nil {
+					return err
+				}
+			}
+			body := registry.SetStatus{Principal: who.ID, Status: status, Reason: l.reason}
+			return s.change(ctx, change{
+				typ: registry.TypeStatus, body: body, of: who.ID, loosens: status == trust.Active, out: l.out,
+			})
+		}),
+	}
+}
+
+func (p *program) agentGrant() *cobra.Command {
+	return &cobra.Command{
+		Use: "grant NAME [PATTERN]...", Short: "Replace what an agent may serve", Args: cobra.MinimumNArgs(1),
+		Long:    "Replace the capability patterns that an agent of yours may serve; none: it may serve nothing.",
+		Example: "  conclave agent grant writer 'text.*' review.code",
+		RunE: p.connected(askTime, func(ctx context.Context, s session, args []string) error {
+			serves, err := patterns(args[1:])
+			if err != nil {
+				return err
+			}
+			who, err := s.who(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			return s.change(ctx, change{
+				typ: registry.TypeGrant, body: registry.Grant{Principal: who.ID, Serves: serves}, of: who.ID,
+			})
+		}),
+	}
+}

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed-3e86d5b2/conclave/cmd/conclave/internal/guardexec"
+	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/sdk"
+)
+
+// guardKind is the kind of a guarded command's action.
+const guardKind = "process.exec"
+
+// guardFlags are those of guard.
+type guardFlags struct {
+	bind, env                           []string
+	as, reason, key, class, certificate string
+	dryRun                              bool
+}
+
+func (p *program) guard() *cobra.Command {
+	var f guardFlags
+	c := &cobra.Command{
+		Use: "guard [flags] -- COMMAND [ARG]...", Short: "Run a command once it is approved, once", Args: cobra.MinimumNArgs(1),
+		Long: `Propose to run exactly this command, wait for the decision, and run it once.
+
+The executable, a script's interpreter, and every --bind file are copied at once into memory that nobody can change;
+their hashes, the arguments, the directory and the --env variables are what is decided, and the copies are what runs.
+{bind:1} in an argument stands for the first bound file. The command gets no other environment variables.
+
+The exit code is the command's own, and 125 where guard itself fails: rejected, pending at --timeout, no connection.
+With --key the same key and command again take up the same decision, and never run it a second time.`,
+		Example: "  conclave guard --reason 'adds a column' --bind 0042.sql --env PGHOST -- psql -f '{bind:1}'",
+		RunE: func(c *cobra.Command, args []string) error {
+			return p.runGuard(c.Context(), f, args)
+		},
+		Annotations: map[string]string{statusNote: "yes"},
+	}
+	fl := c.Flags()
+	fl.SetInterspersed(false)
+	fl.StringArrayVar(&f.bind, "bind", nil, "file to copy, hash and hand over as {bind:N}; may be repeated")
+	fl.StringArrayVar(&f.env, "env", nil, "environment variable to hand over; may be repeated")
+	fl.StringVar(&f.reason, "reason", "", "why, shown to voters as your words")
+	fl.StringVar(&f.class, "class", "", "raise the policy's class: R0 to R3")
+	fl.StringVar(&f.key, "key", "", "idempotency key, to take the decision up again")
+	fl.StringVar(&f.certificate, "certificate", "", "write the certificate to this file")
+	fl.BoolVar(&f.dryRun, "dry-run", false, "show the action and what it needs; propose and run nothing")
+	asAgent(c, &f.as)
+	return c
+}
+
+func (p *program) runGuard(ctx context.Context, f guardFlags, argv []string) (err error) {
+	prepared, err := guardexec.Prepare(guardexec.Request{Argv: argv, Env: f.env, Bind: f.bind})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, prepared.Close()) }()
+	action := guarded(prepared.Description())
+	if err := asUsage(action.Check()); err != nil {
+		return err
+	}
+	class, err := parseClass(f.class)
+	if err != nil {
+		return err
+	}
+	opts, err := acting(f.as)
+	if err != nil {
+		return err
+	}
+	g := guardRun{guardFlags: f, action: action, class: class, prepared: prepared}
+	return p.with(ctx, 0, opts, func(waiting context.Context, s session) error {
+		if f.dryRun {
+			return g.dry(waiting, s)
+		}
+		return g.run(ctx, waiting, s)
+	})
+}
+
+// guarded describes a prepared command as an action.
+func guarded(d guardexec.Description) sdk.Action {
+	copies := "sealed memory"
+	if !d.Sealed {
+		copies = "private files"
+	}
+	params := map[string][]string{
+		"argv": d.Argv, "dir": {d.Dir}, "env": d.Env, "exec": hashed(d.Executable), "copies": {copies},
+	}
+	if d.Interpreter != nil {
+		params["interpreter"] = hashed(*d.Interpreter)
+	}
+	for i, b := range d.Bound {
+		params[fmt.Sprintf("bind:%03d", i+1)] = hashed(b)
+	}
+	return sdk.NewAction(guardKind, d.Executable.Path, params)
+}
+
+func hashed(f guardexec.File) []string {
+	return []string{f.Path, "sha256:" + hex.EncodeToString(f.Digest[:])}
+}
+
+// guardRun is one guarded command.
+type guardRun struct {
+	guardFlags
+	action   sdk.Action
+	class    sdk.Class
+	prepared *guardexec.Prepared
+
+	started bool // the command ran
+	status  int  // its exit code
+}
+
+// dry tells what would be proposed, and what it would need.
+func (g *guardRun) dry(ctx context.Context, s session) error {
+	rules := s.Admin().Policy()
+	class, err := rules.Classify(g.action, g.class)
+	if err != nil {
+		return err
+	}
+	me, err := s.Me(ctx)
+	if err != nil {
+		return err
+	}
+	doc := map[string]any{
+		"action": actionOf(g.action), "class": class.String(), "rule": rules.Rule(class).String(),
+		"alone": rules.Alone(me.Level, class),
+	}
+	return s.emit(doc, func(w io.Writer) {
+		writeAction(w, g.action)
+		pairs(w, [][2]string{{"class", class.String()}, {"needs", rules.Rule(class).String()}})
+	})
+}
+
+// run proposes, waits and executes. Waiting ends with --timeout; the command itself does not.
+func (g *guardRun) run(ctx, waiting context.Context, s session) error {
+	s.changes()
+	proposal := sdk.Proposal{Action: g.action, Class: g.class, Reason: g.reason, Key: g.key}
+	if g.key == "" {
+		proposal.Timeout = s.flags.timeout // nobody could take the decision up after that
+	}
+	d, err := s.Propose(waiting, proposal)
+	if err != nil {
+		return err
+	}
+	v, err := s.View(waiting, d.ID().String())
+	if err != nil {
+		return err
+	}
+	g.announce(s, v)
+	c, err := d.Wait(waiting)
+	if err != nil {
+		return g.undecided(err)
+	}
+	if err := keepCertificate(g.certificate, c); err != nil {
+		return err
+	}
+	err = s.Execute(waiting, d, g.action, func(context.Context) error { return g.execute(ctx, s) })
+	switch {
+	case !g.started:
+		return err
+	case err != nil && !errors.Is(err, exitStatus(g.status)):
+		s.say("conclave: guard: %s (%s)", visible(err.Error()), codeOf(err))
+	}
+	if g.status != 0 {
+		return exitStatus(g.status)
+	}
+	return nil
+}
+
+// undecided says how a decision that is still pending can be taken up again.
+func (g *guardRun) undecided(err error) error {
+	if fault.CodeOf(err) != fault.Pending {
+		return err
+	}
+	hint := "with --key KEY the same command could take the decision up again"
+	if g.key != "" {
+		hint = "run the same command with the same --key to take the decision up again"
+	}
+	return &fault.Error{Code: fault.Pending, Message: "the decision is still open", Hint: hint, Err: err}
+}
+
+// announce says what is waited for, and how to decide it.
+func (g *guardRun) announce(s session, v sdk.View) {
+	id := short16(v.ID)
+	s.say("guard: decision %s, class %s, needs %s", id, v.Class, needs(v))
+	s.say("guard: fingerprint %s", v.ActionHash)
+	if v.Alone || v.State != "open" {
+		return
+	}
+	s.say("guard: waiting until %s; look: conclave decision show %s; decide: conclave decision approve %s",
+		v.Deadline.UTC().Format(time.RFC3339), id, id)
+}
+
+// execute runs the copies. Signals reach the command by themselves, so ctx does not end it.
+func (g *guardRun) execute(ctx context.Context, s session) error {
+	status, err := g.prepared.Run(context.WithoutCancel(ctx), s.stdin, s.stdout, s.rawErr)
+	if status < 0 {
+		if err == nil {
+			err = fault.New(fault.Internal, "the command did not run")
+		}
+		return err
+	}
+	g.started, g.status = true, status
+	if status != 0 {
+		return errors.Join(exitStatus(status), err)
+	}
+	return err
+}

@@ -1,0 +1,283 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/internal/control"
+	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/internal/node"
+	"github.com/seed-3e86d5b2/conclave/policy"
+	"github.com/seed-3e86d5b2/conclave/policy/policyfile"
+)
+
+func (p *program) server() *cobra.Command {
+	return group("server", "Make and run a realm's node",
+		"A realm begins with `init`, which fixes its root operators and its policy for everybody who knows its id.",
+		"  conclave server init --data ./realm\n  conclave server run --data ./realm",
+		p.serverInit(), p.serverRun(), p.serverStatus())
+}
+
+// initFlags are those of server init.
+type initFlags struct {
+	data, preset, policy, listen, key, name string
+	roots                                   []string
+}
+
+func (p *program) serverInit() *cobra.Command {
+	var f initFlags
+	c := &cobra.Command{
+		Use: "init", Short: "Make a new realm in a data directory", Args: cobra.NoArgs,
+		Long: "Make a new realm. solo (the default) makes one new operator key, signs with it, and selects a context for\n" +
+			"it. standard needs --root for each root operator; each of them then runs `conclave operator sign`.",
+		Example: "  conclave server init --data ./realm\n" +
+			"  conclave server init --data ./realm --preset standard --root OA... --root OB...",
+		RunE: func(*cobra.Command, []string) error { return p.initRealm(f) },
+	}
+	fl := c.Flags()
+	fl.StringVar(&f.data, "data", "", "data directory (default $XDG_DATA_HOME/conclave)")
+	fl.StringVar(&f.preset, "preset", "", "solo or standard (default solo)")
+	fl.StringVar(&f.policy, "policy", "", "policy file instead of a preset as it is")
+	fl.StringArrayVar(&f.roots, "root", nil, "root operator O...; may be repeated")
+	fl.StringVar(&f.listen, "listen", "127.0.0.1:7415", "host:port for agents and operators")
+	fl.StringVar(&f.key, "operator-key", "", "file for the new operator key of a solo realm")
+	fl.StringVar(&f.name, "context-name", "operator", "context to write and select, of a solo realm")
+	c.MarkFlagsMutuallyExclusive("preset", "policy")
+	return c
+}
+
+// made is what init tells.
+type made struct {
+	Realm    string   `json:"realm"`
+	Data     string   `json:"data"`
+	Policy   string   `json:"policy"`
+	Listen   string   `json:"listen"`
+	Pins     []string `json:"pins"`
+	Roots    []string `json:"roots"`
+	Signed   uint64   `json:"signed"`
+	Needed   uint64   `json:"needed"`
+	Operator string   `json:"operator_key,omitempty"`
+	Context  string   `json:"context,omitempty"`
+}
+
+func (p *program) initRealm(f initFlags) error {
+	rules, err := f.rules()
+	if err != nil {
+		return err
+	}
+	if f.data, err = p.dataDir(f.data); err != nil {
+		return err
+	}
+	roots, err := parseIDs(f.roots, identity.Operator)
+	if err != nil {
+		return err
+	}
+	if rules.Preset == policy.Solo && len(roots) == 0 {
+		return p.initSolo(f, rules)
+	}
+	slices.SortFunc(roots, identity.ID.Compare)
+	roots = slices.Compact(roots)
+	if uint64(len(roots)) < rules.Loosen {
+		return usageHint(fmt.Sprintf("this policy is governed by %d operators: name %d of them by --root, not %d",
+			rules.Loosen, rules.Loosen, len(roots)), "each of them makes a key: conclave operator new --out FILE")
+	}
+	if _, err := node.Init(f.data, plan(f, rules, roots)); err != nil {
+		return err
+	}
+	return p.tellMade(f, "")
+}
+
+// initSolo makes the one operator, who signs at once.
+func (p *program) initSolo(f initFlags, rules policy.Policy) error {
+	if _, err := node.Describe(f.data); err == nil {
+		return node.ErrExists.WithHint("run it: conclave server run --data " + f.data)
+	}
+	store, err := p.newContext(f.name)
+	if err != nil {
+		return err
+	}
+	if f.key, err = p.keyPath(f.key, f.name); err != nil {
+		return err
+	}
+	d, operator, err := found(f, rules)
+	if err != nil {
+		return err
+	}
+	c := realmContext(d.Realm, []string{d.Listen}, d.Genesis.Nodes, f.key, operator)
+	if err := keep(store, f.name, c); err != nil {
+		return err
+	}
+	return p.tellMade(f, f.key)
+}
+
+// found makes a solo realm, signed by a new operator whose key it writes to f.key.
+func found(f initFlags, rules policy.Policy) (node.Description, identity.ID, error) {
+	operator, err := newOperator(f.key)
+	if err != nil {
+		return node.Description{}, identity.ID{}, err
+	}
+	if _, err := node.Init(f.data, plan(f, rules, []identity.ID{operator.ID()})); err != nil {
+		return node.Description{}, identity.ID{}, errors.Join(err, os.Remove(f.key)) // the key of no realm
+	}
+	if err := node.SignGenesis(f.data, operator); err != nil {
+		return node.Description{}, identity.ID{}, err
+	}
+	d, err := node.Describe(f.data)
+	return d, operator.ID(), err
+}
+
+func plan(f initFlags, rules policy.Policy, roots []identity.ID) node.Plan {
+	var nonce [16]byte
+	_, _ = rand.Read(nonce[:]) // never fails: crypto/rand ends the process instead
+	return node.Plan{Policy: rules, Roots: roots, Listen: f.listen, Nonce: nonce, Now: time.Now().UnixMilli()}
+}
+
+func (f initFlags) rules() (policy.Policy, error) {
+	if f.policy != "" {
+		return policyfile.Load(f.policy)
+	}
+	if f.preset == "" {
+		f.preset = policy.Solo
+	}
+	rules, err := policy.Preset(f.preset)
+	return rules, asUsage(err)
+}
+
+func usageHint(message, hint string) error { return fault.New(fault.Usage, message).WithHint(hint) }
+
+// dataDir returns the data directory given, or the user's.
+func (p *program) dataDir(given string) (string, error) {
+	if given == "" {
+		return p.dataHome()
+	}
+	path, err := filepath.Abs(given)
+	return path, asUsage(err)
+}
+
+func (p *program) tellMade(f initFlags, key string) error {
+	d, err := node.Describe(f.data)
+	if err != nil {
+		return err
+	}
+	m := made{
+		Realm: d.Realm.String(), Data: f.data, Policy: policyName(d), Listen: d.Listen, Pins: texts(d.Genesis.Nodes),
+		Roots: texts(d.Genesis.Roots), Signed: d.Signed, Needed: d.Genesis.Threshold, Operator: key,
+	}
+	if key != "" {
+		m.Context = f.name
+	}
+	return p.emit(m, func(w io.Writer) {
+		pairs(w, [][2]string{
+			{"realm", m.Realm}, {"data", m.Data}, {"listen", m.Listen}, {"pins", list(m.Pins)}, {"roots", list(m.Roots)},
+			{"operator key", m.Operator}, {"context", m.Context},
+		})
+		if m.Signed < m.Needed {
+			fmt.Fprintf(w, "%d of %d roots have signed; each root runs: conclave operator sign --data %s --key FILE\n",
+				m.Signed, m.Needed, m.Data)
+			return
+		}
+		fmt.Fprintf(w, "next: conclave server run --data %s\n", m.Data)
+	})
+}
+
+func policyName(d node.Description) string {
+	if d.Genesis.Solo {
+		return policy.Solo
+	}
+	return policy.Standard
+}
+
+func texts(ids []identity.ID) []string {
+	out := make([]string, len(ids))
+	for i, id := range ids {
+		out[i] = id.String()
+	}
+	return out
+}
+
+func (p *program) serverRun() *cobra.Command {
+	var data, listen string
+	c := &cobra.Command{
+		Use: "run", Short: "Run a node until it is told to end", Args: cobra.NoArgs,
+		Long: "Run the node of a data directory in the foreground. It prints one line on stdout when agents can connect,\n" +
+			"logs to stderr, and ends on SIGINT or SIGTERM; it ends by itself when its log or trail fails.",
+		Example: "  conclave server run --data ./realm",
+		RunE: func(c *cobra.Command, _ []string) error {
+			dir, err := p.dataDir(data)
+			if err != nil {
+				return err
+			}
+			return p.serve(c.Context(), node.Config{Dir: dir, Listen: listen, Logger: p.logger(slog.LevelInfo)}, p.ready)
+		},
+	}
+	c.Flags().StringVar(&data, "data", "", "data directory (default $XDG_DATA_HOME/conclave)")
+	c.Flags().StringVar(&listen, "listen", "", "host:port instead of the one in conclave.yaml")
+	return c
+}
+
+// serve runs a node until ctx ends, after telling that it is there.
+func (p *program) serve(ctx context.Context, config node.Config, tell func(*node.Node) error) error {
+	config.Version = buildVersion()
+	n, err := node.Open(ctx, config)
+	if err != nil {
+		return err
+	}
+	if err := tell(n); err != nil {
+		return errors.Join(err, n.Close())
+	}
+	select {
+	case <-ctx.Done():
+		return n.Close()
+	case <-n.Done():
+		return errors.Join(n.Err(), n.Close())
+	}
+}
+
+func (p *program) ready(n *node.Node) error {
+	doc := map[string]string{"address": n.Addr(), "realm": n.Realm().String(), "node": n.ID().String()}
+	return p.emit(doc, func(w io.Writer) { fmt.Fprintf(w, "ready %s realm %s\n", n.Addr(), n.Realm()) })
+}
+
+// statusDoc is a node's status with times as texts.
+type statusDoc struct {
+	control.Status
+	Started string `json:"started"`
+	Time    string `json:"time"`
+	LogTime string `json:"log_time"`
+}
+
+func (p *program) serverStatus() *cobra.Command {
+	return &cobra.Command{
+		Use: "status", Short: "Show how the node is", Args: cobra.NoArgs, Example: "  conclave server status --json",
+		RunE: p.connected(askTime, func(ctx context.Context, s session, _ []string) error {
+			status, err := s.Admin().Status(ctx)
+			if err != nil {
+				return err
+			}
+			d := statusDoc{status, stamp(status.Started), stamp(status.Time), stamp(status.LogTime)}
+			return s.emit(d, func(w io.Writer) { d.write(w) })
+		}),
+	}
+}
+
+func (d statusDoc) write(w io.Writer) {
+	pairs(w, [][2]string{
+		{"realm", d.Realm.String()}, {"node", d.Node.String()}, {"address", visible(d.Address)},
+		{"version", visible(d.Version)}, {"policy", visible(d.Preset)}, {"started", d.Started}, {"time", d.Time},
+		{"log time", d.LogTime}, {"commands", fmt.Sprint(d.Size)}, {"root", d.Root.String()}, {"state", d.State.String()},
+		{"agents", fmt.Sprint(d.Agents)}, {"connections", fmt.Sprint(d.Live)}, {"open decisions", fmt.Sprint(d.Open)},
+		{"stopped", strings.TrimSpace(visible(d.Stopped))},
+	})
+}
