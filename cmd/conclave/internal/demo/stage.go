@@ -220,6 +220,9 @@ func (s *stage) expectRefusal(ctx context.Context, name, subject string, raw []b
 	if err := s.node.Conn().Publish(ctx, subject, raw); err != nil {
 		return err
 	}
+	if err := s.traffic.await(ctx, subject, raw); err != nil {
+		return err
+	}
 	code, err := s.awaitRefusal(ctx, name)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -59,6 +60,16 @@ func (t *tap) next(ctx context.Context) (sighting, error) {
 		return s, nil
 	case <-ctx.Done():
 		return sighting{}, fmt.Errorf("nothing went over the bus within %s", patience)
+	}
+}
+
+// await returns when the tap has seen exactly this message, so that it is not taken for a later one.
+func (t *tap) await(ctx context.Context, on string, raw []byte) error {
+	for {
+		s, err := t.next(ctx)
+		if err != nil || (s.on == on && bytes.Equal(s.raw, raw)) {
+			return err
+		}
 	}
 }
 
