@@ -2,7 +2,8 @@ package consensus
 
 import (
 	"context"
-	"errors"
+
+	"github.com/seed-3e86d5b2/conclave/internal/fault"
 )
 
 // Log is the replicated log that a realm's ledger stands on, as its users see it. Implementations:
@@ -44,11 +45,11 @@ const MaxEntry = 64 << 10
 
 var (
 	// ErrTooLarge is returned when an entry exceeds [MaxEntry] bytes; it was not appended.
-	ErrTooLarge = errors.New("consensus: entry too large for the log")
+	ErrTooLarge = fault.New(fault.TooLarge, "consensus: entry too large for the log")
 	// ErrNotLeader is returned when this node cannot append now and nothing was appended; try again, or elsewhere.
-	ErrNotLeader = errors.New("consensus: this node does not lead the log")
+	ErrNotLeader = fault.New(fault.Unreachable, "consensus: this node does not lead the log")
 	// ErrClosed is returned when the log was closed before the entry was appended.
-	ErrClosed = errors.New("consensus: log closed")
+	ErrClosed = fault.New(fault.Unreachable, "consensus: log closed")
 	// ErrUncertain is returned when it is not known whether the entry was, or will be, applied.
-	ErrUncertain = errors.New("consensus: fate of the entry unknown")
+	ErrUncertain = fault.New(fault.Uncertain, "consensus: fate of the entry unknown")
 )

@@ -20,19 +20,21 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/seed-3e86d5b2/conclave/consensus"
+
+	"github.com/seed-3e86d5b2/conclave/internal/fault"
 )
 
 var (
 	// ErrConfig is returned by Open when the configuration cannot work.
-	ErrConfig = errors.New("raftlog: unusable configuration")
+	ErrConfig = fault.New(fault.Usage, "raftlog: unusable configuration")
 	// ErrInUse is returned by Open when another process, or another Log of this one, has the directory open.
-	ErrInUse = errors.New("raftlog: log in use")
+	ErrInUse = fault.New(fault.InUse, "raftlog: log in use")
 	// ErrCorrupt is returned by Open when the log or its newest snapshot is not as it was written.
-	ErrCorrupt = errors.New("raftlog: damaged log")
+	ErrCorrupt = fault.New(fault.Malformed, "raftlog: damaged log")
 	// ErrWrongNode is returned by Open when another node has made the directory.
-	ErrWrongNode = errors.New("raftlog: log belongs to another node")
+	ErrWrongNode = fault.New(fault.Denied, "raftlog: log belongs to another node")
 	// ErrFailed is what Err wraps once a write has failed. The process should end; what was acknowledged is safe.
-	ErrFailed = errors.New("raftlog: store failed")
+	ErrFailed = fault.New(fault.DiskFull, "raftlog: store failed")
 )
 
 // Log is a [consensus.Log] on the local disk. Its methods are safe for concurrent use.

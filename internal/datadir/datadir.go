@@ -15,6 +15,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+
+	"github.com/seed-3e86d5b2/conclave/internal/fault"
 )
 
 // Names of the files that this package keeps in a data directory.
@@ -30,19 +32,19 @@ const (
 
 var (
 	// ErrInUse is returned by Open when another process, or another Dir of this one, holds the directory.
-	ErrInUse = errors.New("datadir: in use")
+	ErrInUse = fault.New(fault.InUse, "datadir: in use")
 	// ErrLooseMode is returned when a file or directory that must be private may be used by others.
-	ErrLooseMode = errors.New("datadir: others have access")
+	ErrLooseMode = fault.New(fault.LooseMode, "datadir: others have access")
 	// ErrNewerVersion is returned by Open when a newer program has written the directory.
-	ErrNewerVersion = errors.New("datadir: written by a newer version")
+	ErrNewerVersion = fault.New(fault.Version, "datadir: written by a newer version")
 	// ErrBadVersion is returned by Open when the directory's VERSION file does not hold a format number.
-	ErrBadVersion = errors.New("datadir: damaged VERSION file")
+	ErrBadVersion = fault.New(fault.Malformed, "datadir: damaged VERSION file")
 	// ErrNoSpace is returned by Probe when the file system has too little free space.
-	ErrNoSpace = errors.New("datadir: too little free space")
+	ErrNoSpace = fault.New(fault.DiskFull, "datadir: too little free space")
 	// ErrTooLarge is returned by ReadPrivate when the file is longer than the caller allows.
-	ErrTooLarge = errors.New("datadir: file too large")
+	ErrTooLarge = fault.New(fault.TooLarge, "datadir: file too large")
 	// ErrNotRegular is returned when a path that must name a directory or a regular file names something else.
-	ErrNotRegular = errors.New("datadir: wrong kind of file")
+	ErrNotRegular = fault.New(fault.InvalidInput, "datadir: wrong kind of file")
 )
 
 // Dir is an open, locked data directory. Its methods are safe for concurrent use.

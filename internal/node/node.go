@@ -45,6 +45,7 @@ type Node struct {
 	registrar *registrar.Registrar
 	broker    *broker.Broker
 	conn      bus.Conn
+	strangers strangers // what refused connections may write into the trail
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -197,12 +198,19 @@ func (n *Node) onConnection(e broker.Event) {
 	if e.Kind == broker.Left {
 		return
 	}
-	subject := e.Address
-	if !e.Principal.IsZero() {
-		subject = e.Principal.String()
+	subject, leftOut := e.Principal.String(), 0
+	if e.Kind == broker.Refused {
+		record := true
+		if record, leftOut = n.strangers.admit(time.Now()); !record {
+			return
+		}
+		if e.Principal.IsZero() {
+			subject = e.Address
+		}
 	}
 	n.registrar.Record(audit.Entry{
-		Door: audit.Admission, Subject: subject, Code: string(e.Code), Object: e.Process, Detail: string(e.Kind),
+		Door: audit.Admission, Subject: subject, Code: string(e.Code), Object: e.Process,
+		Detail: noted(string(e.Kind), leftOut),
 	})
 }
 

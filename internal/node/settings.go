@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"path/filepath"
+	"slices"
 
 	"go.yaml.in/yaml/v3"
 
@@ -172,6 +173,22 @@ func load(dir string) (contents, error) {
 	if c.settings, err = parseSettings(text); err != nil {
 		return c, err
 	}
-	c.signer, err = agefile.Load(filepath.Join(dir, keyFile), nil)
-	return c, err
+	if c.signer, err = agefile.Load(filepath.Join(dir, keyFile), nil); err != nil {
+		return c, err
+	}
+	return c, c.checkKey()
+}
+
+// ErrWrongKey is returned for a data directory whose node.key is not of a node that the genesis names.
+var ErrWrongKey = fault.New(fault.Denied, "node: node.key is not the key of a node of this realm")
+
+func (c contents) checkKey() error {
+	g, err := wire.ParseCosigned[identity.Genesis](c.genesis, wire.MaxStatement)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(g.Claim.Nodes, c.signer.ID()) {
+		return fmt.Errorf("%w: %s", ErrWrongKey, c.signer.ID())
+	}
+	return nil
 }

@@ -176,3 +176,9 @@ func (r *Registrar) live(id identity.ID) int {
 	}
 	return 0
 }
+
+// SignedHead returns a head over all commands so far, signed by this node and kept.
+func (r *Registrar) SignedHead() ([]byte, error) {
+	raw, _, err := r.heads.current()
+	return raw, err
+}

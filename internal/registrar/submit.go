@@ -3,7 +3,6 @@ package registrar
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 
 	"github.com/seed-3e86d5b2/conclave/audit"
@@ -72,20 +71,12 @@ func (r *Registrar) tick(now int64) ([]byte, error) {
 	return r.config.Signer.Cosign(r.Realm(), c)
 }
 
-var (
-	errLogBusy      = fault.New(fault.Unreachable, "registrar: the registry takes no commands now")
-	errLogUncertain = fault.New(fault.Uncertain, "registrar: it is not known whether the command took effect")
-)
+var errLogUncertain = fault.New(fault.Uncertain, "registrar: it is not known whether the command took effect")
 
-// logError gives the log's errors their codes.
+// logError gives errors of the log that have no code the one that promises least.
 func logError(err error) error {
 	if fault.CodeOf(err) != fault.Internal {
 		return err
-	}
-	for _, e := range []error{consensus.ErrNotLeader, consensus.ErrClosed} {
-		if errors.Is(err, e) {
-			return fmt.Errorf("%w: %w", errLogBusy, err)
-		}
 	}
 	return fmt.Errorf("%w: %w", errLogUncertain, err)
 }
