@@ -29,5 +29,6 @@ func Result[T any](a Answer) (T, error) {
 	if err := a.Err(); err != nil {
 		return result, err
 	}
-	return result, wire.Decode(a.Result, &result)
+	err := wire.Decode(a.Result, &result)
+	return result, err
 }

@@ -117,5 +117,6 @@ func (s *Server) answer(subject string, out any, err error) {
 // Decode reads a request's body.
 func Decode[T any](body wire.Raw) (T, error) {
 	var v T
-	return v, wire.Decode(body, &v)
+	err := wire.Decode(body, &v)
+	return v, err
 }

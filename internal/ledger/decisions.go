@@ -260,7 +260,7 @@ func (s *state) report(o *order) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !d.Consumed.First || d.Consumed.Executor != o.Author {
+	if d.Consumed.Executor != o.Author {
 		return nil, fmt.Errorf("%w: only who consumed it reports", ErrDenied)
 	}
 	if d.Reported {

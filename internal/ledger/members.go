@@ -29,13 +29,16 @@ func (s *state) enrol(o *order) (any, error) {
 	return s.touch(m, o), nil
 }
 
+// maxEnrolment bounds an enrolment with its token, in bytes: certificates carry those of all voters.
+const maxEnrolment = 8 << 10
+
 // invited checks all signatures of an enrolment, the active operator's included.
 func (s *state) invited(o *order) (e wire.Verified[identity.Enrolment], t wire.Verified[identity.Token], err error) {
 	body, err := registry.Body[registry.Enrol](o.Command)
 	if err != nil {
 		return e, t, err
 	}
-	claimed, err := wire.ParseCosigned[identity.Enrolment](body.Enrolment, wire.MaxStatement)
+	claimed, err := wire.ParseCosigned[identity.Enrolment](body.Enrolment, maxEnrolment)
 	if err != nil {
 		return e, t, err
 	}

@@ -197,22 +197,30 @@ func (e *examination) recomputeClass() error {
 func (e *examination) electorate() error {
 	p, o := e.proposal.Statement(), e.c.Opening
 	if o.Alone {
-		level := identity.Level(o.Level)
-		if p.Proposer.Role() != identity.Agent || !e.policy.Alone(level, o.Class) || len(o.Voters) != 0 {
-			return fmt.Errorf("%w: %s does not decide %s alone", ErrClass, level, o.Class)
+		alone := e.policy.Alone(level(o.Level), o.Class)
+		if p.Proposer.Role() != identity.Agent || !alone || len(o.Voters) != 0 {
+			return fmt.Errorf("%w: L%d does not decide %s alone", ErrClass, o.Level, o.Class)
 		}
 		return nil
 	}
 	for _, v := range o.Voters {
 		weight := uint64(1)
 		if !v.Person() {
-			weight = e.policy.Rights(identity.Level(v.Level)).Weight
+			weight = e.policy.Rights(level(v.Level)).Weight
 		}
 		if v.Weight != weight || v.ID == p.Executor && !v.Person() {
 			return fmt.Errorf("%w: weight of %s", ErrClass, v.ID)
 		}
 	}
 	return consensus.CheckElectorate(o, p.Proposer)
+}
+
+// level returns the level of a number, the lowest for one above the ladder: cut to a byte, it could be any.
+func level(n uint64) identity.Level {
+	if n > uint64(identity.Steward) {
+		return identity.Quarantined
+	}
+	return identity.Level(n)
 }
 
 // ballots verifies every ballot and counts them again.

@@ -10,7 +10,7 @@ import (
 // inside the execution window at now (Unix milliseconds).
 func (v *Verified) Allows(a consensus.Action, executor identity.ID, store [16]byte, now int64) error {
 	p := v.proposal.Statement()
-	if a.Check() != nil || p.Action.Digest() != a.Digest() {
+	if p.Action.Digest() != a.Digest() {
 		return ErrAction
 	}
 	if p.Executor != executor || p.Store != store {

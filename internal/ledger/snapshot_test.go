@@ -1,0 +1,330 @@
+package ledger_test
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/seed-3e86d5b2/conclave/consensus"
+	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/internal/ledger"
+	"github.com/seed-3e86d5b2/conclave/internal/ledger/ledgertest"
+	"github.com/seed-3e86d5b2/conclave/internal/wire"
+	"github.com/seed-3e86d5b2/conclave/policy"
+	"github.com/seed-3e86d5b2/conclave/registry"
+	"github.com/seed-3e86d5b2/conclave/trust"
+)
+
+// walk gives a realm random commands, most of them sensible.
+type walk struct {
+	standardRealm
+	random *rand.Rand
+	agents []identity.Signer
+	people []identity.Signer
+	open   []consensus.Opening
+	past   [][]byte
+}
+
+func pick[T any](w *walk, list []T) T { return list[w.random.IntN(len(list))] }
+
+func (w *walk) step(n int) {
+	agent, person := w.random.IntN(len(w.agents)), w.random.IntN(len(w.people))
+	a, p := w.agents[agent], w.people[person]
+	switch w.random.IntN(14) {
+	case 0:
+		w.Tick(w.random.Int64N(10 * minute))
+	case 1:
+		token, once := w.Invite(p, w.Token(p.ID(), fmt.Sprintf("agent-%d", n), identity.Level(w.random.IntN(3))))
+		fresh := w.Signer(identity.Agent)
+		if w.Do(fresh, registry.TypeEnrol, registry.Enrol{Enrolment: w.Enrolment(fresh, token, once)}).Code == "" {
+			w.agents = append(w.agents, fresh)
+		}
+	case 2:
+		o := w.Signer(identity.Operator)
+		body := registry.AddOperator{Operator: o.ID(), Name: fmt.Sprintf("operator-%d", n)}
+		if w.Do(p, registry.TypeOperator, body, pick(w, w.people)).Code == "" {
+			w.people = append(w.people, o)
+		}
+	case 3:
+		status := trust.Status(w.random.IntN(4))
+		w.Do(p, registry.TypeStatus, registry.SetStatus{Principal: a.ID(), Status: status}, pick(w, w.people))
+	case 4:
+		w.Do(p, registry.TypeLevel, setLevel(a.ID(), identity.Level(w.random.IntN(7))), pick(w, w.people))
+	case 5:
+		key := w.Key()
+		if w.Do(a, registry.TypeSucceed, registry.Succeed{Succession: w.Succession(a, key)}).Code == "" {
+			w.agents[agent] = identity.NewSigner(a.ID(), key)
+		}
+	case 6, 7:
+		proposal := w.Proposal(a.ID(), a.ID(), pick(w, []string{"db.read", "process.exec", "db.migrate", "weapon.fire"}))
+		answer := w.Do(a, registry.TypePropose, registry.Propose{Proposal: w.SignAlone(proposal, a.Key())})
+		if o, err := registry.Result[consensus.Opening](answer); err == nil {
+			w.open = append(w.open, o)
+		}
+	case 8, 9, 10, 11:
+		if len(w.open) > 0 {
+			w.decide(a, p)
+		}
+	case 12:
+		w.Apply(pick(w, w.past)) // again
+	case 13:
+		w.Do(a, registry.TypeCard, w.card(a, w.random.Uint64N(5)+1, "review.code"))
+	}
+}
+
+func (w *walk) decide(a, p identity.Signer) {
+	o := w.open[max(0, len(w.open)-1-w.random.IntN(3))]
+	switch w.random.IntN(4) {
+	case 0:
+		w.Cast(a, o, consensus.Vote(w.random.IntN(3)+1))
+	case 1, 2:
+		w.Cast(p, o, consensus.Approve)
+	case 3:
+		for _, executor := range w.agents {
+			if w.Do(executor, registry.TypeConsume, registry.Consume{Proposal: o.Proposal, Store: ledgertest.Store}).Code == "" {
+				w.Do(executor, registry.TypeReport, registry.Report{Proposal: o.Proposal, OK: w.random.IntN(2) == 0})
+			}
+		}
+	}
+}
+
+// The same commands lead to the same state, wherever a replica was stopped and restored.
+func TestReplicasAgree(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	s := standard(t)
+	w := &walk{standardRealm: s, random: rand.New(rand.NewPCG(seed, 1)), agents: []identity.Signer{s.worker, s.reviewer, s.auditor},
+		people: []identity.Signer{s.a, s.b, s.c}}
+	for _, raw := range s.Entries {
+		var e ledger.Entry
+		wantErr(t, wire.Decode(raw, &e), "")
+		w.past = append(w.past, e.Command)
+	}
+	for n := range 250 {
+		w.step(n)
+	}
+	accepted := 0
+	replica, err := ledger.New(s.Realm, s.Genesis, s.Policy, nil)
+	wantErr(t, err, "")
+	for i, entry := range w.Entries {
+		answer, err := ledger.ParseAnswer(replica.Apply(uint64(i), entry))
+		wantErr(t, err, "")
+		if answer.Code == "" {
+			accepted++
+		}
+		if w.random.IntN(5) == 0 {
+			replica = restored(t, s.World, replica)
+		}
+	}
+	if got, want := replica.Head(), s.Ledger.Head(); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	got, err := replica.Snapshot()
+	wantErr(t, err, "")
+	want, err := s.Ledger.Snapshot()
+	wantErr(t, err, "")
+	if !bytes.Equal(got, want) {
+		t.Error("snapshots differ")
+	}
+	if accepted < len(w.Entries)/10 {
+		t.Errorf("only %d of %d commands accepted: the walk tests little", accepted, len(w.Entries))
+	}
+}
+
+// restored returns a new ledger with the state of another.
+func restored(t testing.TB, w *ledgertest.World, l *ledger.Ledger) *ledger.Ledger {
+	t.Helper()
+	snapshot, err := l.Snapshot()
+	wantErr(t, err, "")
+	fresh, err := ledger.New(w.Realm, w.Genesis, w.Policy, nil)
+	wantErr(t, err, "")
+	wantErr(t, fresh.Restore(snapshot), "")
+	again, err := fresh.Snapshot()
+	wantErr(t, err, "")
+	if !bytes.Equal(again, snapshot) {
+		t.Fatal("a restored ledger has another snapshot")
+	}
+	return fresh
+}
+
+// full is a realm with something of every kind in its state.
+func full(t testing.TB) standardRealm {
+	t.Helper()
+	s := standard(t)
+	s.Must(s.worker, registry.TypeCard, s.card(s.worker, 1, "review.code"))
+	s.a = s.Rotate(s.a)
+	s.Operator("new", s.a, s.b)
+	o := s.Propose(s.worker, s.worker.ID(), "process.exec")
+	s.Cast(s.b, o, consensus.Approve)
+	s.Propose(s.worker, s.worker.ID(), "db.read")
+	return s
+}
+
+// Equal states have equal snapshots, whatever order a map gives.
+func TestSnapshotsAreEqual(t *testing.T) {
+	s := full(t)
+	for _, author := range []identity.Signer{s.a, s.b, s.c, s.worker, s.reviewer, s.auditor} {
+		c := s.Command(author.ID(), registry.TypeEpoch, registry.RaiseEpoch{Principal: author.ID(), Epoch: 9})
+		c.Nonce = [16]byte{1}
+		wantCode(t, s.Apply(s.Sign(c, author)), "")
+	}
+	want, err := s.Ledger.Snapshot()
+	wantErr(t, err, "")
+	for range 10 {
+		got, err := s.Ledger.Snapshot()
+		wantErr(t, err, "")
+		if !bytes.Equal(got, want) {
+			t.Fatal("two snapshots of one state differ")
+		}
+	}
+}
+
+// What is over is forgotten: tokens and answers do not pile up.
+func TestSweep(t *testing.T) {
+	s := full(t)
+	count := func(kind byte) (n int) {
+		snapshot, err := s.Ledger.Snapshot()
+		wantErr(t, err, "")
+		resealed(snapshot, func(records [][]byte) [][]byte {
+			for _, r := range records {
+				if r[0] == kind {
+					n++
+				}
+			}
+			return records
+		})
+		return n
+	}
+	if tokens, answers := count('t'), count('a'); tokens != 3 || answers < 10 {
+		t.Errorf("%d tokens, %d answers", tokens, answers)
+	}
+	s.Tick(60 * minute)
+	if tokens, answers := count('t'), count('a'); tokens != 0 || answers != 0 {
+		t.Errorf("%d tokens, %d answers", tokens, answers)
+	}
+}
+
+func TestRestoredLedgerGoesOn(t *testing.T) {
+	s := full(t)
+	o := s.Propose(s.worker, s.worker.ID(), "process.exec")
+	s.Ledger = restored(t, s.World, s.Ledger)
+	s.Cast(s.b, o, consensus.Approve)
+	s.Cast(s.c, o, consensus.Approve)
+	if d, err := s.Ledger.Decision(o.Proposal); err != nil || d.Verdict.State != consensus.Approved {
+		t.Errorf("got %+v, %v", d.Verdict, err)
+	}
+	s.Tick(24 * 60 * minute)
+	if got := s.Ledger.NextDeadline(); got != 0 {
+		t.Errorf("a decision is open until %d", got)
+	}
+}
+
+func TestSpoiltSnapshotsAreRefused(t *testing.T) {
+	s := full(t)
+	snapshot, err := s.Ledger.Snapshot()
+	wantErr(t, err, "")
+	target, err := ledger.New(s.Realm, s.Genesis, s.Policy, nil)
+	wantErr(t, err, "")
+	target.Apply(1, s.Entries[0])
+	head := target.Head()
+	refused := func(what string, spoilt []byte, want fault.Code) {
+		t.Helper()
+		wantErr(t, target.Restore(spoilt), want)
+		if target.Head() != head || len(target.Members()) != 3 {
+			t.Fatalf("%s: the state changed", what)
+		}
+	}
+	for cut := 0; cut < len(snapshot); cut += 1 + cut%97 {
+		refused(fmt.Sprint("cut at ", cut), snapshot[:cut], fault.Malformed)
+	}
+	for i := 0; i < len(snapshot); i += 1 + i%61 {
+		spoilt := slices.Clone(snapshot)
+		spoilt[i] ^= 0x10
+		refused(fmt.Sprint("flipped at ", i), spoilt, fault.Malformed)
+	}
+	refused("longer", append(slices.Clone(snapshot), 0), fault.Malformed)
+	stranger := ledgertest.New(t, ledgertest.Preset(t, policy.Solo), 1, 1)
+	other, err := stranger.Ledger.Snapshot()
+	wantErr(t, err, "")
+	refused("another realm's", other, fault.Malformed)
+	wantErr(t, target.Restore(snapshot), "")
+}
+
+// resealed returns the snapshot with its records changed and a checksum that fits.
+func resealed(snapshot []byte, change func(records [][]byte) [][]byte) []byte {
+	body := snapshot[:len(snapshot)-32]
+	var records [][]byte
+	for len(body) > 0 {
+		n := 5 + int(body[1])<<24 + int(body[2])<<16 + int(body[3])<<8 + int(body[4])
+		records = append(records, slices.Clone(body[:n]))
+		body = body[n:]
+	}
+	joined := bytes.Join(change(records), nil)
+	sum := wire.Hash(joined)
+	return append(joined, sum[:]...)
+}
+
+// Not even with a fitting checksum does a snapshot pass that no ledger wrote.
+func TestForgedSnapshotsAreRefused(t *testing.T) {
+	s := full(t)
+	snapshot, err := s.Ledger.Snapshot()
+	wantErr(t, err, "")
+	wantErr(t, s.Ledger.Restore(resealed(snapshot, func(r [][]byte) [][]byte { return r })), "")
+	first := func(records [][]byte, kind byte) int {
+		return slices.IndexFunc(records, func(r []byte) bool { return r[0] == kind })
+	}
+	for name, change := range map[string]func([][]byte) [][]byte{
+		"no header":      func(r [][]byte) [][]byte { return r[1:] },
+		"two headers":    func(r [][]byte) [][]byte { return append(r[:1:1], r...) },
+		"no leaves":      func(r [][]byte) [][]byte { return r[:len(r)-1] },
+		"doubled member": func(r [][]byte) [][]byte { return slices.Insert(r, 1, r[1]) },
+		"unsorted":       func(r [][]byte) [][]byte { r[1], r[2] = r[2], r[1]; return r },
+		"unknown record": func(r [][]byte) [][]byte { return append(r, []byte{'x', 0, 0, 0, 0}) },
+		"short record":   func(r [][]byte) [][]byte { return append(r, []byte{'m', 0, 0}) },
+		"record past the end": func(r [][]byte) [][]byte {
+			return append(r, []byte{'m', 0, 0, 0, 9, 0})
+		},
+		"open decision missing": func(r [][]byte) [][]byte { i := first(r, 'd'); return slices.Delete(r, i, i+2) },
+		"half a leaf": func(r [][]byte) [][]byte {
+			last := r[len(r)-1]
+			last = last[:len(last)-16]
+			last[4] -= 16
+			return append(r[:len(r)-1], last)
+		},
+		"changed leaf":    func(r [][]byte) [][]byte { r[len(r)-1][5] ^= 1; return r },
+		"spoilt member":   func(r [][]byte) [][]byte { r[first(r, 'm')][5] ^= 1; return r },
+		"spoilt token":    func(r [][]byte) [][]byte { r[first(r, 't')][5] ^= 1; return r },
+		"spoilt decision": func(r [][]byte) [][]byte { r[first(r, 'd')][5] ^= 1; return r },
+		"spoilt answer":   func(r [][]byte) [][]byte { r[first(r, 'a')][5] ^= 1; return r },
+		"spoilt header":   func(r [][]byte) [][]byte { r[0][5] ^= 1; return r },
+	} {
+		t.Run(name, func(t *testing.T) { wantErr(t, s.Ledger.Restore(resealed(snapshot, change)), fault.Malformed) })
+	}
+	t.Run("another format", func(t *testing.T) {
+		wantErr(t, s.Ledger.Restore(resealed(snapshot, func(r [][]byte) [][]byte { r[0][7] = 2; return r })), fault.Malformed)
+	})
+}
+
+// FuzzRestore holds: no snapshot panics, and what is taken is written again as it was read.
+func FuzzRestore(f *testing.F) {
+	s := full(f)
+	snapshot, err := s.Ledger.Snapshot()
+	wantErr(f, err, "")
+	f.Add(snapshot[:len(snapshot)-32])
+	f.Add([]byte("h"))
+	f.Fuzz(func(t *testing.T, records []byte) {
+		l, err := ledger.New(s.Realm, s.Genesis, s.Policy, nil)
+		wantErr(t, err, "")
+		sum := wire.Hash(records)
+		sealed := append(slices.Clone(records), sum[:]...)
+		if l.Restore(sealed) != nil {
+			return
+		}
+		if again, err := l.Snapshot(); err != nil || !bytes.Equal(again, sealed) {
+			t.Fatalf("read %x, written %x (%v)", sealed, again, err)
+		}
+	})
+}
