@@ -134,7 +134,8 @@ func (o *options) resolve(ctx context.Context) (known, error) {
 	}
 	k.StateDir = c.Key + ".spent"
 	if k.Signer.ID().Role() == identity.Operator && o.name != "" {
-		return k, o.become(ctx, &k, filepath.Dir(c.Key))
+		err := o.become(ctx, &k, filepath.Dir(c.Key))
+		return k, err
 	}
 	return k, nil
 }
