@@ -181,19 +181,19 @@ type executor func(*state, *order) (any, error)
 
 // executors is the table of doors: a type that is absent is refused.
 var executors = map[registry.Type]executor{
-	registry.TypeTick:     (*state).tick,
-	registry.TypeEnrol:    (*state).enrol,
-	registry.TypeOperator: (*state).addOperator,
-	registry.TypeStatus:   (*state).setStatus,
-	registry.TypeLevel:    (*state).setLevel,
-	registry.TypeGrant:    (*state).grant,
-	registry.TypeCard:     (*state).putCard,
-	registry.TypeSucceed:  (*state).succeed,
-	registry.TypeEpoch:    (*state).raiseEpoch,
-	registry.TypePropose:  (*state).propose,
-	registry.TypeVote:     (*state).vote,
-	registry.TypeConsume:  (*state).consume,
-	registry.TypeReport:   (*state).report,
+	registry.TypeTick:     tick,
+	registry.TypeEnrol:    enrol,
+	registry.TypeOperator: addOperator,
+	registry.TypeStatus:   setStatus,
+	registry.TypeLevel:    setLevel,
+	registry.TypeGrant:    grant,
+	registry.TypeCard:     putCard,
+	registry.TypeSucceed:  succeed,
+	registry.TypeEpoch:    raiseEpoch,
+	registry.TypePropose:  propose,
+	registry.TypeVote:     vote,
+	registry.TypeConsume:  consume,
+	registry.TypeReport:   report,
 }
 
 // comparing are the types that change a member and honour Expect.
@@ -220,7 +220,7 @@ func (s *state) execute(o *order) (any, error) {
 }
 
 // tick moves log time forward, never back, and ends what is over.
-func (s *state) tick(o *order) (any, error) {
+func tick(s *state, o *order) (any, error) {
 	body, err := registry.Body[registry.Tick](o.Command)
 	if err != nil {
 		return nil, err

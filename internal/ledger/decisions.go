@@ -14,7 +14,7 @@ import (
 )
 
 // propose opens a decision. Class and rule come from the policy, the electorate from the members, all here.
-func (s *state) propose(o *order) (any, error) {
+func propose(s *state, o *order) (any, error) {
 	body, err := registry.Body[registry.Propose](o.Command)
 	if err != nil {
 		return nil, err
@@ -28,14 +28,14 @@ func (s *state) propose(o *order) (any, error) {
 		return nil, err
 	}
 	p := v.Statement()
-	if err := s.proposable(o, p); err != nil {
+	if err := proposable(s, o, p); err != nil {
 		return nil, err
 	}
 	key := answerKey{Author: p.Proposer, Nonce: p.Nonce}
 	if before, ok := s.proposals[key]; ok {
 		return nil, fmt.Errorf("%w: nonce, by decision %s", ErrSpent, before)
 	}
-	opening, err := s.opening(o, p, v.ID())
+	opening, err := openingOf(s, o, p, v.ID())
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func (s *state) propose(o *order) (any, error) {
 	return opening, nil
 }
 
-func (s *state) proposable(o *order, p consensus.Proposal) error {
+func proposable(s *state, o *order, p consensus.Proposal) error {
 	if p.Proposer != o.Author {
 		return fmt.Errorf("%w: proposal of another principal", ErrDenied)
 	}
@@ -76,8 +76,8 @@ func (s *state) proposable(o *order, p consensus.Proposal) error {
 	return executor.Status.Check()
 }
 
-// opening computes what a proposal needs, and refuses it where the electorate cannot give that.
-func (s *state) opening(o *order, p consensus.Proposal, id wire.Digest) (consensus.Opening, error) {
+// openingOf computes what a proposal needs, and refuses it where the electorate cannot give that.
+func openingOf(s *state, o *order, p consensus.Proposal, id wire.Digest) (consensus.Opening, error) {
 	class, err := s.policy.Classify(p.Action, p.Class)
 	if err != nil {
 		return consensus.Opening{}, err
@@ -92,13 +92,13 @@ func (s *state) opening(o *order, p consensus.Proposal, id wire.Digest) (consens
 		opening.Alone = true
 		return opening, nil
 	}
-	opening.Voters = s.electorate(opening.Rule, p)
+	opening.Voters = electorateOf(s, opening.Rule, p)
 	return opening, consensus.CheckElectorate(opening, p.Proposer)
 }
 
-// electorate returns who may vote: active operators, and active agents whose level has weight, as far as the rule lets
+// electorateOf returns who may vote: active operators, and active agents whose level has weight, as far as the rule lets
 // them; without the executor. Above [consensus.MaxVoters], people come first, then the heavier.
-func (s *state) electorate(r consensus.Rule, p consensus.Proposal) []consensus.Voter {
+func electorateOf(s *state, r consensus.Rule, p consensus.Proposal) []consensus.Voter {
 	proposer := s.members[p.Proposer]
 	var voters []consensus.Voter
 	for _, m := range s.members {
@@ -130,7 +130,7 @@ func (s *state) electorate(r consensus.Rule, p consensus.Proposal) []consensus.V
 }
 
 // vote counts a ballot of a member of the electorate that is still active.
-func (s *state) vote(o *order) (any, error) {
+func vote(s *state, o *order) (any, error) {
 	body, err := registry.Body[registry.Cast](o.Command)
 	if err != nil {
 		return nil, err
@@ -153,7 +153,7 @@ func (s *state) vote(o *order) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	ballots, err := s.verified(d)
+	ballots, err := ballotsOf(s, d)
 	if err != nil {
 		return nil, err
 	}
@@ -170,8 +170,8 @@ func (s *state) vote(o *order) (any, error) {
 	return d.Verdict, nil
 }
 
-// verified reads the decision's ballots again. They were verified when they came; the types want it said.
-func (s *state) verified(d *Decision) ([]wire.Verified[consensus.Ballot], error) {
+// ballotsOf reads the decision's ballots again. They were verified when they came; the types want it said.
+func ballotsOf(s *state, d *Decision) ([]wire.Verified[consensus.Ballot], error) {
 	ballots := make([]wire.Verified[consensus.Ballot], len(d.Ballots))
 	for i, raw := range d.Ballots {
 		v, err := consensus.VerifyBallot(raw, s.authority.Realm, d.Opening)
@@ -207,7 +207,7 @@ func (s *state) expireDecisions(tick audit.Leaf) {
 }
 
 // consume claims an approved decision for its executor and that executor's spent store, once.
-func (s *state) consume(o *order) (any, error) {
+func consume(s *state, o *order) (any, error) {
 	body, err := registry.Body[registry.Consume](o.Command)
 	if err != nil {
 		return nil, err
@@ -224,7 +224,7 @@ func (s *state) consume(o *order) (any, error) {
 	if p.Executor != o.Author || p.Store != body.Store {
 		return nil, fmt.Errorf("%w: the certificate is for another executor or another spent store", ErrDenied)
 	}
-	if err := s.consumable(d); err != nil {
+	if err := consumable(s, d); err != nil {
 		return nil, err
 	}
 	d.Consumed = consensus.Consumption{Proposal: d.ID, Executor: o.Author, Store: body.Store, First: true, At: s.now}
@@ -233,7 +233,7 @@ func (s *state) consume(o *order) (any, error) {
 	return d.Consumed, nil
 }
 
-func (s *state) consumable(d *Decision) error {
+func consumable(s *state, d *Decision) error {
 	switch d.Verdict.State {
 	case consensus.Approved:
 	case consensus.Open:
@@ -251,7 +251,7 @@ func (s *state) consumable(d *Decision) error {
 }
 
 // report settles how a consumed action ended, once.
-func (s *state) report(o *order) (any, error) {
+func report(s *state, o *order) (any, error) {
 	body, err := registry.Body[registry.Report](o.Command)
 	if err != nil {
 		return nil, err

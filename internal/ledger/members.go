@@ -11,13 +11,13 @@ import (
 )
 
 // enrol admits an agent: token by an active operator, unused, in time, at a level that one operator may give.
-func (s *state) enrol(o *order) (any, error) {
-	enrolment, token, err := s.invited(o)
+func enrol(s *state, o *order) (any, error) {
+	enrolment, token, err := invitationOf(s, o)
 	if err != nil {
 		return nil, err
 	}
 	t := token.Statement()
-	if err := s.admissible(o, enrolment.Statement(), t, token.ID()); err != nil {
+	if err := admissible(s, o, enrolment.Statement(), t, token.ID()); err != nil {
 		return nil, err
 	}
 	m := &Member{
@@ -32,8 +32,8 @@ func (s *state) enrol(o *order) (any, error) {
 // maxEnrolment bounds an enrolment with its token, in bytes: certificates carry those of all voters.
 const maxEnrolment = 8 << 10
 
-// invited checks all signatures of an enrolment, the active operator's included.
-func (s *state) invited(o *order) (e wire.Verified[identity.Enrolment], t wire.Verified[identity.Token], err error) {
+// invitationOf checks all signatures of an enrolment, the active operator's included.
+func invitationOf(s *state, o *order) (e wire.Verified[identity.Enrolment], t wire.Verified[identity.Token], err error) {
 	body, err := registry.Body[registry.Enrol](o.Command)
 	if err != nil {
 		return e, t, err
@@ -56,7 +56,7 @@ func (s *state) invited(o *order) (e wire.Verified[identity.Enrolment], t wire.V
 	return identity.VerifyEnrolment(body.Enrolment, s.authority.Realm, operator.Key)
 }
 
-func (s *state) admissible(o *order, e identity.Enrolment, t identity.Token, token wire.Digest) error {
+func admissible(s *state, o *order, e identity.Enrolment, t identity.Token, token wire.Digest) error {
 	if e.Agent != o.Author {
 		return fmt.Errorf("%w: enrolment of another agent", ErrDenied)
 	}
@@ -90,7 +90,7 @@ func (s *state) free(name string, key wire.PublicKey) error {
 	return nil
 }
 
-func (s *state) addOperator(o *order) (any, error) {
+func addOperator(s *state, o *order) (any, error) {
 	body, err := registry.Body[registry.AddOperator](o.Command)
 	if err != nil {
 		return nil, err
@@ -124,12 +124,12 @@ func (s *state) addOperator(o *order) (any, error) {
 	return s.touch(m, o), nil
 }
 
-func (s *state) setStatus(o *order) (any, error) {
+func setStatus(s *state, o *order) (any, error) {
 	body, err := registry.Body[registry.SetStatus](o.Command)
 	if err != nil {
 		return nil, err
 	}
-	m, err := s.target(o, body.Principal, body.Reason)
+	m, err := targetOf(s, o, body.Principal, body.Reason)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +142,7 @@ func (s *state) setStatus(o *order) (any, error) {
 		}
 	case body.Status != trust.Quarantined && body.Status != trust.Revoked:
 		return nil, fmt.Errorf("%w: no such status", wire.ErrMalformed)
-	case m.ID.Role() == identity.Operator && s.lastOperators(m):
+	case m.ID.Role() == identity.Operator && lastOperators(s, m):
 		return nil, fmt.Errorf("%w: too few operators would remain to release anybody", ErrDenied)
 	}
 	m.Status, m.Reason = body.Status, body.Reason
@@ -150,7 +150,7 @@ func (s *state) setStatus(o *order) (any, error) {
 }
 
 // lastOperators reports whether, without m, fewer active operators remain than loosening needs.
-func (s *state) lastOperators(m *Member) bool {
+func lastOperators(s *state, m *Member) bool {
 	var rest uint64
 	for _, other := range s.members {
 		if other != m && other.ID.Role() == identity.Operator && other.Status == trust.Active {
@@ -160,12 +160,12 @@ func (s *state) lastOperators(m *Member) bool {
 	return rest < s.policy.Loosen
 }
 
-func (s *state) setLevel(o *order) (any, error) {
+func setLevel(s *state, o *order) (any, error) {
 	body, err := registry.Body[registry.SetLevel](o.Command)
 	if err != nil {
 		return nil, err
 	}
-	m, err := s.target(o, body.Principal, body.Reason)
+	m, err := targetOf(s, o, body.Principal, body.Reason)
 	if err != nil {
 		return nil, err
 	}
@@ -184,8 +184,8 @@ func (s *state) setLevel(o *order) (any, error) {
 	return s.touch(m, o), nil
 }
 
-// target finds the member that an operator wants to change.
-func (s *state) target(o *order, id identity.ID, reason string) (*Member, error) {
+// targetOf finds the member that an operator wants to change.
+func targetOf(s *state, o *order, id identity.ID, reason string) (*Member, error) {
 	if err := o.operator(); err != nil {
 		return nil, err
 	}
@@ -199,12 +199,12 @@ func (s *state) target(o *order, id identity.ID, reason string) (*Member, error)
 	return m, o.unchanged(m)
 }
 
-func (s *state) grant(o *order) (any, error) {
+func grant(s *state, o *order) (any, error) {
 	body, err := registry.Body[registry.Grant](o.Command)
 	if err != nil {
 		return nil, err
 	}
-	m, err := s.target(o, body.Principal, "")
+	m, err := targetOf(s, o, body.Principal, "")
 	if err != nil {
 		return nil, err
 	}
@@ -218,7 +218,7 @@ func (s *state) grant(o *order) (any, error) {
 	return s.touch(m, o), nil
 }
 
-func (s *state) putCard(o *order) (any, error) {
+func putCard(s *state, o *order) (any, error) {
 	body, err := registry.Body[registry.PutCard](o.Command)
 	if err != nil {
 		return nil, err
@@ -250,7 +250,7 @@ const maxSuccessions = 32
 // maxEpoch bounds epochs, so that raising one never wraps around. Unix milliseconds fit.
 const maxEpoch = 1 << 53
 
-func (s *state) succeed(o *order) (any, error) {
+func succeed(s *state, o *order) (any, error) {
 	body, err := registry.Body[registry.Succeed](o.Command)
 	if err != nil {
 		return nil, err
@@ -282,7 +282,7 @@ func (s *state) succeed(o *order) (any, error) {
 	return s.touch(m, o), nil
 }
 
-func (s *state) raiseEpoch(o *order) (any, error) {
+func raiseEpoch(s *state, o *order) (any, error) {
 	body, err := registry.Body[registry.RaiseEpoch](o.Command)
 	if err != nil {
 		return nil, err

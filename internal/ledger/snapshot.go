@@ -115,7 +115,7 @@ func decodeState(old *state, snapshot []byte) (*state, error) {
 	if records < 0 || wire.Hash(snapshot[:records]) != wire.Digest(snapshot[records:]) {
 		return nil, fmt.Errorf("%w: checksum", errSnapshot)
 	}
-	if err := s.readRecords(snapshot[:records]); err != nil {
+	if err := readRecords(s, snapshot[:records]); err != nil {
 		return nil, err
 	}
 	for _, id := range s.open {
@@ -140,7 +140,7 @@ func chainOf(leaves []merkle.Hash) (chain wire.Digest) {
 	return chain
 }
 
-func (s *state) readRecords(records []byte) error {
+func readRecords(s *state, records []byte) error {
 	for len(records) > 0 {
 		if len(records) < 5 {
 			return errSnapshot
@@ -150,7 +150,7 @@ func (s *state) readRecords(records []byte) error {
 		if uint64(len(records)) < length {
 			return errSnapshot
 		}
-		if err := s.readRecord(kind, records[:length]); err != nil {
+		if err := readRecord(s, kind, records[:length]); err != nil {
 			return fmt.Errorf("%w: record %q: %w", errSnapshot, kind, err)
 		}
 		records = records[length:]
@@ -158,10 +158,10 @@ func (s *state) readRecords(records []byte) error {
 	return nil
 }
 
-func (s *state) readRecord(kind byte, body []byte) error {
+func readRecord(s *state, kind byte, body []byte) error {
 	switch kind {
 	case recordHeader:
-		return s.readHeader(body)
+		return readHeader(s, body)
 	case recordMember:
 		var m Member
 		if err := wire.Decode(body, &m); err != nil {
@@ -192,14 +192,14 @@ func (s *state) readRecord(kind byte, body []byte) error {
 		}
 		s.answers[answerKey{Author: r.Author, Nonce: r.Nonce}] = r
 	case recordLeaves:
-		return s.readLeaves(body)
+		return readLeaves(s, body)
 	default:
 		return wire.ErrVersion
 	}
 	return nil
 }
 
-func (s *state) readHeader(body []byte) error {
+func readHeader(s *state, body []byte) error {
 	var h snapshotHeader
 	if err := wire.Decode(body, &h); err != nil {
 		return err
@@ -214,7 +214,7 @@ func (s *state) readHeader(body []byte) error {
 	return nil
 }
 
-func (s *state) readLeaves(body []byte) error {
+func readLeaves(s *state, body []byte) error {
 	const size = len(merkle.Hash{})
 	if len(body)%size != 0 {
 		return wire.ErrMalformed

@@ -71,7 +71,7 @@ func (l *Ledger) Admissible(raw []byte) error {
 		return fmt.Errorf("%w: command", ErrExpired)
 	}
 	if o.Type == registry.TypeEnrol {
-		_, _, err = s.invited(o)
+		_, _, err = invitationOf(s, o)
 	}
 	return err
 }
@@ -225,10 +225,10 @@ func (l *Ledger) Certificate(id wire.Digest, head []byte, size uint64) (consensu
 		Realm: s.authority.Realm, Genesis: s.genesis, Policy: s.policy.Encode(), Proposal: d.Proposal,
 		Opening: d.Opening, Ballots: slices.Clone(d.Ballots), Verdict: d.Verdict, Head: head,
 	}
-	if c.Opened, err = s.encodedInclusion(d.Opened, size); err != nil {
+	if c.Opened, err = encodedInclusion(s, d.Opened, size); err != nil {
 		return consensus.Certificate{}, err
 	}
-	if c.Decided, err = s.encodedInclusion(d.Decided, size); err != nil {
+	if c.Decided, err = encodedInclusion(s, d.Decided, size); err != nil {
 		return consensus.Certificate{}, err
 	}
 	claimed, err := wire.Parse[consensus.Proposal](d.Proposal, wire.MaxStatement)
@@ -239,11 +239,11 @@ func (l *Ledger) Certificate(id wire.Digest, head []byte, size uint64) (consensu
 	for _, v := range d.Opening.Voters {
 		parties = append(parties, v.ID)
 	}
-	s.vouch(&c, parties)
+	vouchFor(s, &c, parties)
 	return c, nil
 }
 
-func (s *state) encodedInclusion(leaf audit.Leaf, size uint64) (wire.Raw, error) {
+func encodedInclusion(s *state, leaf audit.Leaf, size uint64) (wire.Raw, error) {
 	i, err := s.inclusion(leaf, size)
 	if err != nil {
 		return nil, err
@@ -251,9 +251,9 @@ func (s *state) encodedInclusion(leaf audit.Leaf, size uint64) (wire.Raw, error)
 	return wire.Encode(i)
 }
 
-// vouch adds what shows the parties to be who they are: enrolments of agents, the commands that made operators, the
+// vouchFor adds what shows the parties to be who they are: enrolments of agents, the commands that made operators, the
 // successions of keys, and the same for the operators behind them.
-func (s *state) vouch(c *consensus.Certificate, parties []identity.ID) {
+func vouchFor(s *state, c *consensus.Certificate, parties []identity.ID) {
 	done := map[identity.ID]bool{}
 	for len(parties) > 0 {
 		id := parties[0]
@@ -269,13 +269,13 @@ func (s *state) vouch(c *consensus.Certificate, parties []identity.ID) {
 			parties = append(parties, m.Operator)
 		} else if m.Origin != nil {
 			c.Operators = append(c.Operators, m.Origin)
-			parties = append(parties, s.sponsors(m)...)
+			parties = append(parties, sponsorsOf(s, m)...)
 		}
 	}
 }
 
-// sponsors returns the operators whose signatures, by whatever key they had then, made m one; sorted.
-func (s *state) sponsors(m *Member) []identity.ID {
+// sponsorsOf returns the operators whose signatures, by whatever key they had then, made m one; sorted.
+func sponsorsOf(s *state, m *Member) []identity.ID {
 	c, err := wire.ParseCosigned[registry.Command](m.Origin, wire.MaxStatement)
 	if err != nil {
 		return nil

@@ -109,7 +109,7 @@ func (r *Registrar) Serve(conn bus.Conn, e Enforcer) (err error) {
 	r.enforcer.Store(&e)
 	loops, stop := context.WithCancel(context.Background())
 	r.stop = stop
-	if r.server, err = control.Serve(conn, r.Realm(), r.ID(), r.handlers()); err != nil {
+	if r.server, err = control.Serve(conn, r.Realm(), r.ID(), desk{r}.handlers()); err != nil {
 		return err
 	}
 	r.running.Go(func() { r.broadcast(loops) })

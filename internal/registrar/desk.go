@@ -16,8 +16,11 @@ import (
 	"github.com/seed-3e86d5b2/conclave/trust"
 )
 
+// desk answers the requests of principals.
+type desk struct{ *Registrar }
+
 // handlers is the table of requests; what is absent is refused.
-func (r *Registrar) handlers() map[control.Op]control.Handler {
+func (r desk) handlers() map[control.Op]control.Handler {
 	return map[control.Op]control.Handler{
 		control.OpRealm:       r.onRealm,
 		control.OpSubmit:      r.onSubmit,
@@ -38,7 +41,7 @@ func (r *Registrar) nowMilli() int64 {
 	return now
 }
 
-func (r *Registrar) onRealm(context.Context, control.Caller, wire.Raw) (any, error) {
+func (r desk) onRealm(context.Context, control.Caller, wire.Raw) (any, error) {
 	head, _, err := r.heads.current()
 	if err != nil {
 		return nil, err
@@ -50,7 +53,7 @@ func (r *Registrar) onRealm(context.Context, control.Caller, wire.Raw) (any, err
 
 var errOnlyEnrol = fault.New(fault.Denied, "registrar: a one-time key may only enrol")
 
-func (r *Registrar) onSubmit(ctx context.Context, from control.Caller, body wire.Raw) (any, error) {
+func (r desk) onSubmit(ctx context.Context, from control.Caller, body wire.Raw) (any, error) {
 	in, err := control.Decode[control.Submit](body)
 	if err != nil {
 		return nil, err
@@ -88,7 +91,7 @@ func leafOf(a registry.Answer) audit.Leaf {
 	return leaf
 }
 
-func (r *Registrar) onWho(_ context.Context, _ control.Caller, body wire.Raw) (any, error) {
+func (r desk) onWho(_ context.Context, _ control.Caller, body wire.Raw) (any, error) {
 	in, err := control.Decode[control.Who](body)
 	if err != nil {
 		return nil, err
@@ -105,7 +108,7 @@ func (r *Registrar) onWho(_ context.Context, _ control.Caller, body wire.Raw) (a
 }
 
 // principal returns what a receiver verifies about a principal.
-func (r *Registrar) principal(id identity.ID) (control.Principal, error) {
+func (r desk) principal(id identity.ID) (control.Principal, error) {
 	m, err := r.ledger.Member(id)
 	if err != nil {
 		return control.Principal{}, err
@@ -117,7 +120,7 @@ func (r *Registrar) principal(id identity.ID) (control.Principal, error) {
 	return control.Principal{Ticket: ticket, Successions: m.Successions, Card: m.Card}, nil
 }
 
-func (r *Registrar) onSender(_ context.Context, _ control.Caller, body wire.Raw) (any, error) {
+func (r desk) onSender(_ context.Context, _ control.Caller, body wire.Raw) (any, error) {
 	in, err := control.Decode[control.Process](body)
 	if err != nil {
 		return nil, err
@@ -136,7 +139,7 @@ func (r *Registrar) onSender(_ context.Context, _ control.Caller, body wire.Raw)
 	return r.vouched(q)
 }
 
-func (r *Registrar) vouched(q process) (control.Vouched, error) {
+func (r desk) vouched(q process) (control.Vouched, error) {
 	p, err := r.principal(q.credential.Statement().Principal)
 	if err != nil {
 		return control.Vouched{}, err
@@ -144,7 +147,7 @@ func (r *Registrar) vouched(q process) (control.Vouched, error) {
 	return control.Vouched{Credential: q.credential.Raw(), Principal: p, Presence: q.presence.Raw()}, nil
 }
 
-func (r *Registrar) onAnnounce(_ context.Context, from control.Caller, body wire.Raw) (any, error) {
+func (r desk) onAnnounce(_ context.Context, from control.Caller, body wire.Raw) (any, error) {
 	in, err := control.Decode[control.Announce](body)
 	if err != nil {
 		return nil, err
@@ -155,7 +158,7 @@ func (r *Registrar) onAnnounce(_ context.Context, from control.Caller, body wire
 // maxFound bounds the processes of one answer, which must fit one message.
 const maxFound = 32
 
-func (r *Registrar) onFind(_ context.Context, _ control.Caller, body wire.Raw) (any, error) {
+func (r desk) onFind(_ context.Context, _ control.Caller, body wire.Raw) (any, error) {
 	in, err := control.Decode[control.Find](body)
 	if err != nil {
 		return nil, err
@@ -182,7 +185,7 @@ func (r *Registrar) onFind(_ context.Context, _ control.Caller, body wire.Raw) (
 	return out, nil
 }
 
-func (r *Registrar) onMembers(context.Context, control.Caller, wire.Raw) (any, error) {
+func (r desk) onMembers(context.Context, control.Caller, wire.Raw) (any, error) {
 	var out control.Members
 	for _, m := range r.ledger.Members() {
 		out.Members = append(out.Members, control.Member{
@@ -195,7 +198,7 @@ func (r *Registrar) onMembers(context.Context, control.Caller, wire.Raw) (any, e
 }
 
 // find returns the one decision whose id begins with the prefix.
-func (r *Registrar) find(body wire.Raw) (ledger.Decision, error) {
+func (r desk) find(body wire.Raw) (ledger.Decision, error) {
 	in, err := control.Decode[control.DecisionID](body)
 	if err != nil {
 		return ledger.Decision{}, err
@@ -221,7 +224,7 @@ func (r *Registrar) find(body wire.Raw) (ledger.Decision, error) {
 	return found[0], nil
 }
 
-func (r *Registrar) onDecision(_ context.Context, _ control.Caller, body wire.Raw) (any, error) {
+func (r desk) onDecision(_ context.Context, _ control.Caller, body wire.Raw) (any, error) {
 	d, err := r.find(body)
 	if err != nil {
 		return nil, err
@@ -245,7 +248,7 @@ func (r *Registrar) onDecision(_ context.Context, _ control.Caller, body wire.Ra
 	return view, nil
 }
 
-func (r *Registrar) name(id identity.ID) string {
+func (r desk) name(id identity.ID) string {
 	m, err := r.ledger.Member(id)
 	if err != nil {
 		return id.String()
@@ -256,7 +259,7 @@ func (r *Registrar) name(id identity.ID) string {
 // maxListed bounds the decisions of one list, which must fit one message.
 const maxListed = 200
 
-func (r *Registrar) onDecisions(context.Context, control.Caller, wire.Raw) (any, error) {
+func (r desk) onDecisions(context.Context, control.Caller, wire.Raw) (any, error) {
 	var out control.Decisions
 	for _, d := range r.ledger.Decisions() {
 		claimed, err := wire.Parse[consensus.Proposal](d.Proposal, wire.MaxStatement)
@@ -281,7 +284,7 @@ func Standing(d ledger.Decision) string {
 	return control.Standing(d.Verdict, d.Consumed, d.Report, d.Reported)
 }
 
-func (r *Registrar) onCertificate(_ context.Context, from control.Caller, body wire.Raw) (any, error) {
+func (r desk) onCertificate(_ context.Context, from control.Caller, body wire.Raw) (any, error) {
 	d, err := r.find(body)
 	if err != nil {
 		return nil, err
@@ -312,7 +315,7 @@ func (r *Registrar) onCertificate(_ context.Context, from control.Caller, body w
 	return out, nil
 }
 
-func (r *Registrar) onStatus(context.Context, control.Caller, wire.Raw) (any, error) {
+func (r desk) onStatus(context.Context, control.Caller, wire.Raw) (any, error) {
 	head := r.ledger.Head()
 	s := control.Status{
 		Realm: r.Realm(), Node: r.ID(), Version: r.config.Version, Started: r.started.UnixMilli(), Time: r.nowMilli(),
