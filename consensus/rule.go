@@ -42,5 +42,23 @@ func (r Rule) Check() error {
 	return nil
 }
 
+// String says in words what the rule needs.
+func (r Rule) String() string {
+	s := fmt.Sprintf("%d approvals", r.Approvals)
+	if r.Approvals == 1 {
+		s = "1 approval"
+	}
+	if r.People > 0 {
+		s += fmt.Sprintf(", %d by a person", r.People)
+	}
+	if r.Operators > 1 {
+		s += fmt.Sprintf(", of %d operators", r.Operators)
+	}
+	if r.Share > 0 {
+		s += fmt.Sprintf(", %d‰ of the electorate's weight", r.Share)
+	}
+	return s
+}
+
 // ErrVersion0 is returned where a decision's format is not the provisional one this build speaks.
 var ErrVersion0 = fmt.Errorf("%w: decision formats are v: 0", wire.ErrVersion)

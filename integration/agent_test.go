@@ -45,6 +45,7 @@ func play(role string) int {
 
 // agent is an agent in a process of its own.
 type agent struct {
+	cmd     *exec.Cmd
 	process sdk.Digest
 	lines   chan string // what it says after "ready"
 	stderr  *bytes.Buffer
@@ -59,6 +60,7 @@ func (w *world) agent(name, capability string) *agent {
 	}
 	a := &agent{lines: make(chan string, 1024), stderr: &bytes.Buffer{}}
 	cmd := exec.Command(self)
+	a.cmd = cmd
 	cmd.Env = append(os.Environ(), roleVar+"="+name+"/"+capability)
 	cmd.Stderr = a.stderr
 	out, err := cmd.StdoutPipe()

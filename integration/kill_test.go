@@ -15,7 +15,8 @@ import (
 	"github.com/seed-3e86d5b2/conclave/sdk"
 )
 
-// seeds are the schedules of the kill tests. A failure prints its seed; CONCLAVE_SEED plays one schedule alone.
+// seeds are the schedules of the kill tests. A failure prints its seed; CONCLAVE_SEED plays one schedule alone,
+// CONCLAVE_ROUNDS that many.
 func seeds(t *testing.T, n int) []uint64 {
 	t.Helper()
 	if text := os.Getenv("CONCLAVE_SEED"); text != "" {
@@ -24,6 +25,11 @@ func seeds(t *testing.T, n int) []uint64 {
 			t.Fatal(err)
 		}
 		return []uint64{seed}
+	}
+	if text := os.Getenv("CONCLAVE_ROUNDS"); text != "" {
+		if _, err := fmt.Sscan(text, &n); err != nil {
+			t.Fatal(err)
+		}
 	}
 	list := make([]uint64, n)
 	for i := range list {
@@ -239,5 +245,39 @@ func TestKilledNodeKeepsWhatItAnswered(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "raft")); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestKilledAgentIsNoLongerOffered kills an agent's process; the node stops offering it long before its presence ends.
+func TestKilledAgentIsNoLongerOffered(t *testing.T) {
+	w := newWorld(t)
+	w.solo()
+	w.enrol("server", "L3", "text.*")
+	w.enrol("caller", "L3")
+	w.pointAt("server", w.node.address)
+	w.pointAt("caller", w.node.address)
+	server := w.agent("server", "text.upper")
+	caller := w.connect("caller")
+	there := func() int {
+		n := 0
+		for _, err := range caller.Discover(t.Context(), sdk.Query{Capability: "text.upper"}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			n++
+		}
+		return n
+	}
+	if n := there(); n != 1 {
+		t.Fatalf("%d processes before", n)
+	}
+	if err := server.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(patience)
+	for there() != 0 {
+		if time.Now().After(deadline) {
+			t.Fatal("a killed process is still offered")
+		}
 	}
 }

@@ -33,6 +33,8 @@ type Agent struct {
 	keys    sealingKeys
 	news    *bell // rung when a node says that something changed
 
+	cards lane // for publishing a card: they have a sequence
+
 	mu         sync.Mutex
 	session    *session           // in use
 	retired    []*session         // replaced, still receiving
@@ -65,6 +67,7 @@ const (
 	presenceTime = 12 * 1000        // ms: life of a presence
 	announceTime = 4 * time.Second  // between presences
 	askTime      = 10 * time.Second // for a node's answer in the background
+	withdrawTime = time.Second      // for saying that a process serves nothing any more
 )
 
 // Connect connects to a realm, verifies it from its id, and returns the agent. Where to, and as whom, comes from the
@@ -74,7 +77,7 @@ func Connect(ctx context.Context, opts ...Option) (*Agent, error) {
 	a := &Agent{
 		capability: map[string]*served{}, topics: map[string]bool{}, news: newBell(),
 		slots: make(chan struct{}, maxHandlers), chores: make(chan struct{}, maxHandlers),
-		windows: envelope.NewLiveWindows(maxStreams), executing: map[Digest]bool{},
+		windows: envelope.NewLiveWindows(maxStreams), executing: map[Digest]bool{}, cards: newLane(),
 	}
 	if err := a.options.fill(opts); err != nil {
 		return nil, err
@@ -148,6 +151,7 @@ func (a *Agent) Close(ctx context.Context) error {
 		sessions = append(sessions, a.session)
 	}
 	a.mu.Unlock()
+	withdraw(ctx, sessions)
 	a.finish(ctx)
 	var err error
 	for _, s := range sessions {
@@ -189,17 +193,23 @@ func (a *Agent) current() *session {
 	return a.session
 }
 
-// ask puts a control request to the node.
+// ask puts a control request to the node until it is answered, however often the node goes away meanwhile, or ctx ends,
+// or the agent closes. Without a deadline in ctx it gives up after 30 s.
 func (a *Agent) ask(ctx context.Context, op control.Op, in, out any) error {
 	if a.ctx.Err() != nil {
 		return ErrClosed
 	}
-	return a.current().control.Ask(ctx, op, in, out)
-}
-
-// insist puts a control request to the node until it is answered or ctx ends.
-func (a *Agent) insist(ctx context.Context, op control.Op, in, out any) error {
-	return persist(ctx, a.current().conn, func(ctx context.Context) error { return a.ask(ctx, op, in, out) })
+	if _, limited := ctx.Deadline(); !limited {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, callTime)
+		defer cancel()
+	}
+	return persist(ctx, a.current().conn, func(ctx context.Context) error {
+		if a.ctx.Err() != nil {
+			return ErrClosed
+		}
+		return a.current().control.Ask(ctx, op, in, out)
+	})
 }
 
 // command signs and hands in one command and returns its result.

@@ -37,7 +37,8 @@ func (t Target) String() string {
 
 // CallBytes sends one request and returns the reply's bytes. The reply is verified to come from the agent that was
 // asked, for this request. Without a deadline in ctx it waits 30 s. Errors: [ErrNoResponder]; [ErrTimeout], after
-// which the request may have been handled; and the handler's, with its code.
+// which the request may have been handled; denied, at once, for what this agent's own level may not call; and the
+// handler's, with its code.
 func (a *Agent) CallBytes(ctx context.Context, to Target, content []byte) ([]byte, error) {
 	if _, limited := ctx.Deadline(); !limited {
 		var cancel context.CancelFunc
@@ -47,6 +48,10 @@ func (a *Agent) CallBytes(ctx context.Context, to Target, content []byte) ([]byt
 	if a.ctx.Err() != nil {
 		return nil, ErrClosed
 	}
+	s := a.current()
+	if level := s.listens(); !identity.MatchCapability(a.lore.Load().policy.Rights(level).Call, to.capability) {
+		return nil, fmt.Errorf("%w: %s at %s may not call %s", bus.ErrDenied, a.ID().Role(), level, to.capability)
+	}
 	i, err := a.pick(ctx, to)
 	if err != nil {
 		return nil, err
@@ -55,7 +60,7 @@ func (a *Agent) CallBytes(ctx context.Context, to Target, content []byte) ([]byt
 	if err != nil {
 		return nil, err
 	}
-	m, err := a.current().exchange(ctx, i, envelope.Request, body)
+	m, err := s.exchange(ctx, i, envelope.Request, body)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +127,7 @@ func (a *Agent) find(ctx context.Context, f control.Find) ([]instance, error) {
 			a.options.logger.Warn("process left out", "code", string(fault.CodeOf(err)), "error", err)
 			continue
 		}
-		if i.presence.IsZero() || !offers(i, f) {
+		if i.presence.IsZero() || !offers(i, f, l) {
 			continue
 		}
 		if err := a.peers.Add(v.Credential, i.ticket, a.now()); err != nil {
@@ -133,12 +138,14 @@ func (a *Agent) find(ctx context.Context, f control.Find) ([]instance, error) {
 	return list, nil
 }
 
-// offers checks that the process itself, and its principal's granted card, say what was looked for.
-func offers(i instance, f control.Find) bool {
+// offers checks that the process itself, its principal's granted card, and its level say what was looked for.
+func offers(i instance, f control.Find, l lore) bool {
 	if f.Capability == "" {
 		return true
 	}
-	if i.card.IsZero() || !identity.MatchCapability(i.ticket.Statement().Serves, f.Capability) {
+	t := i.ticket.Statement()
+	if i.card.IsZero() || !identity.MatchCapability(t.Serves, f.Capability) ||
+		!identity.MatchCapability(l.policy.Rights(t.Level).Serve, f.Capability) {
 		return false
 	}
 	return contains(i.card.Statement().Names(), f.Capability) && contains(i.presence.Statement().Serves, f.Capability)

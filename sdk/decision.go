@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -86,12 +87,15 @@ var errOtherAction = fault.New(fault.Conflict, "sdk: this key was used for anoth
 // proposed finds the decision that this agent proposed with the nonce.
 func (a *Agent) proposed(ctx context.Context, nonce [16]byte, action Action) (*Decision, error) {
 	var v control.DecisionView
-	if err := a.insist(ctx, control.OpDecision, control.DecisionID{Proposer: a.ID(), Nonce: nonce}, &v); err != nil {
+	if err := a.ask(ctx, control.OpDecision, control.DecisionID{Proposer: a.ID(), Nonce: nonce}, &v); err != nil {
 		return nil, err
 	}
 	b, err := a.verifyView(v)
 	if err != nil {
 		return nil, err
+	}
+	if b.Proposer.ID != a.ID() || b.nonce != nonce {
+		return nil, consensus.ErrOtherDecision
 	}
 	if b.Action.Digest() != action.Digest() {
 		return nil, errOtherAction
@@ -127,6 +131,7 @@ type View struct {
 	Opening    Digest    `json:"opening_digest"`
 
 	opening consensus.Opening
+	nonce   [16]byte
 }
 
 // Cast is one ballot.
@@ -146,6 +151,9 @@ func (a *Agent) View(ctx context.Context, id string) (View, error) {
 	var v control.DecisionView
 	if err := a.ask(ctx, control.OpDecision, control.DecisionID{Prefix: prefix}, &v); err != nil {
 		return View{}, err
+	}
+	if !bytes.HasPrefix(v.ID[:], prefix) {
+		return View{}, consensus.ErrOtherDecision
 	}
 	return a.verifyView(v)
 }
@@ -202,6 +210,7 @@ func (a *Agent) verifyView(v control.DecisionView) (View, error) {
 		State:    control.Standing(v.Verdict, v.Consumed, v.Report, v.Reported), Detail: v.Report.Detail,
 		Opened: time.UnixMilli(v.Opening.Opened), Deadline: time.UnixMilli(v.Opening.Deadline),
 		ActionHash: v.Opening.Action, Opening: v.Opening.Digest(), opening: v.Opening,
+		nonce: p.Nonce,
 	}
 	for _, voter := range v.Opening.Voters {
 		out.Voters = append(out.Voters, voter.ID)
@@ -248,21 +257,29 @@ var errDecisionID = fault.New(fault.Usage, "sdk: a decision's id is 64 hexadecim
 const lookAgain = 2 * time.Second
 
 // Wait returns the certificate once the decision is approved, verified in full. It may be called many times, by any
-// process. Errors: [ErrRejected]; [ErrPending] when ctx ends first: the decision goes on without the caller.
+// process. Errors: [ErrRejected]; [ErrPending] when ctx ends first: the decision goes on without the caller; the
+// connection's when the nodes refuse it for good.
 func (d *Decision) Wait(ctx context.Context) (*Certificate, error) {
 	for {
-		news := d.agent.news.next()
+		news, conn := d.agent.news.next(), d.agent.current().conn
 		c, err := d.certificate(ctx)
 		switch CodeOf(err) {
 		case fault.Pending, fault.Unreachable, fault.Uncertain:
 		case fault.Rejected:
 			return nil, errors.Join(ErrRejected, err)
 		default:
+			if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+				return nil, errors.Join(ErrPending, err)
+			}
 			return c, err
 		}
 		select {
 		case <-news:
 		case <-time.After(lookAgain):
+		case <-conn.Done():
+			if d.agent.current().conn == conn { // and not one that was replaced meanwhile
+				return nil, conn.Err()
+			}
 		case <-d.agent.ctx.Done():
 			return nil, ErrClosed
 		case <-ctx.Done():

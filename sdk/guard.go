@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/seed-3e86d5b2/conclave/consensus"
@@ -181,7 +182,7 @@ func (a *Agent) settled(ctx context.Context, store *spent.Store, id Digest, fail
 	detail := ""
 	if failure != nil {
 		detail = failure.Error()
-		detail = detail[:min(len(detail), registry.MaxDetail)]
+		detail = strings.ToValidUTF8(detail[:min(len(detail), registry.MaxDetail)], "")
 	}
 	if err := a.mark(func() error { return store.Finish(id, failure == nil, detail) }); err != nil {
 		return err
@@ -253,7 +254,7 @@ type fetched struct {
 
 func (a *Agent) fetch(ctx context.Context, id Digest) (fetched, error) {
 	var c control.Certificate
-	if err := a.insist(ctx, control.OpCertificate, control.DecisionID{Prefix: id[:]}, &c); err != nil {
+	if err := a.ask(ctx, control.OpCertificate, control.DecisionID{Prefix: id[:]}, &c); err != nil {
 		return fetched{}, err
 	}
 	certificate, _, err := ParseCertificate(c.Certificate, TrustRoot{Realm: a.realm, Roster: a.lore.Load().authority.Number})

@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/seed-3e86d5b2/conclave/bus"
@@ -42,6 +43,9 @@ func persist(ctx context.Context, conn bus.Conn, attempt func(ctx context.Contex
 }
 
 func worthAnother(err error) bool {
+	if errors.Is(err, ErrClosed) {
+		return false
+	}
 	switch fault.CodeOf(err) {
 	case fault.Unreachable, fault.Uncertain, fault.Rate:
 		return true

@@ -3,6 +3,7 @@ package sdk
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -126,6 +127,10 @@ func (a *Agent) capabilities() []discovery.Capability {
 
 // publishCard puts the agent's card into the registry, unless the one there says the same.
 func (a *Agent) publishCard(ctx context.Context) error {
+	if err := a.cards.enter(ctx); err != nil {
+		return err
+	}
+	defer a.cards.leave()
 	list := a.capabilities()
 	var p control.Principal
 	if err := a.ask(ctx, control.OpWho, control.Who{ID: a.ID()}, &p); err != nil {
@@ -162,10 +167,26 @@ func (s *session) present(ctx context.Context) error {
 	if s.announced.Load() {
 		return nil
 	}
-	return s.announce(ctx)
+	if err := s.announcing.enter(ctx); err != nil {
+		return err
+	}
+	defer s.announcing.leave()
+	if s.announced.Load() {
+		return nil
+	}
+	return s.announceNext(ctx)
 }
 
 func (s *session) announce(ctx context.Context) error {
+	if err := s.announcing.enter(ctx); err != nil {
+		return err
+	}
+	defer s.announcing.leave()
+	return s.announceNext(ctx)
+}
+
+// announceNext hands in the next presence. The caller has entered s.announcing.
+func (s *session) announceNext(ctx context.Context) error {
 	a := s.agent
 	p := discovery.Presence{
 		Version: 1, Principal: a.ID(), Credential: s.process.Credential().ID(), Sealing: s.process.SealingKey(),
@@ -173,19 +194,15 @@ func (s *session) announce(ctx context.Context) error {
 	}
 	p.Expires = p.Issued + presenceTime
 	a.mu.Lock()
-	for name := range a.capability {
-		p.Serves = append(p.Serves, name)
-	}
-	for topic := range a.topics {
-		p.Topics = append(p.Topics, topic)
+	if !a.closed {
+		p.Serves = slices.Collect(maps.Keys(a.capability))
+		p.Topics = slices.Collect(maps.Keys(a.topics))
 	}
 	a.mu.Unlock()
 	slices.Sort(p.Serves)
 	slices.Sort(p.Topics)
-	s.mu.Lock()
 	s.sequence++
 	p.Sequence = s.sequence
-	s.mu.Unlock()
 	raw, err := s.process.Sign(p)
 	if err != nil {
 		return err
@@ -195,6 +212,18 @@ func (s *session) announce(ctx context.Context) error {
 	}
 	s.announced.Store(true)
 	return nil
+}
+
+// withdraw announces for a closed agent's sessions that they serve nothing any more, so that nobody picks them. It is
+// best effort: a presence ends by itself.
+func withdraw(ctx context.Context, sessions []*session) {
+	ctx, cancel := context.WithTimeout(ctx, withdrawTime)
+	defer cancel()
+	for _, s := range sessions {
+		if s.announced.Load() {
+			_ = s.announce(ctx)
+		}
+	}
 }
 
 // presenceLoop announces the process as long as it serves or publishes anything, and keeps readers joined.
@@ -276,6 +305,9 @@ func peerOf(f envelope.From) Peer {
 	return Peer{ID: f.ID, Name: f.Name, Operator: f.Operator, Level: f.Level, Status: "active"}
 }
 
+// maxFault bounds a fault's text, in bytes.
+const maxFault = 1024
+
 // answer sends the reply or fault to a request, bound to its id.
 func (s *session) answer(ctx context.Context, m *envelope.Message, body []byte, failure error) error {
 	content, purpose := body, envelope.Reply
@@ -284,7 +316,7 @@ func (s *session) answer(ctx context.Context, m *envelope.Message, body []byte, 
 		if f.Code == fault.Internal {
 			f.Code = fault.HandlerFailed
 		}
-		f.Message = f.Message[:min(len(f.Message), 1024)]
+		f.Message = strings.ToValidUTF8(f.Message[:min(len(f.Message), maxFault)], "")
 		var err error
 		if content, err = wire.Encode(f); err != nil {
 			return err

@@ -31,10 +31,11 @@ type session struct {
 
 	mu       sync.Mutex
 	counters envelope.Counters
-	sequence uint64                  // of presences
 	calls    map[bus.Token]*exchange // waiting for a reply
 
-	announced atomic.Bool // since it connected last
+	announcing lane        // for handing in a presence: they must come in order
+	announced  atomic.Bool // since it connected last
+	sequence   uint64      // of presences, under announcing
 
 	listening sync.Mutex // held while subscriptions change
 	level     identity.Level
@@ -57,7 +58,7 @@ func (a *Agent) dial(ctx context.Context) (*session, error) {
 	}
 	s := &session{
 		agent: a, process: process, token: bus.TokenOf(process.Credential().ID()), subject: bus.In(a.realm),
-		calls: map[bus.Token]*exchange{},
+		calls: map[bus.Token]*exchange{}, announcing: newLane(),
 	}
 	presentation := natsbus.Presentation{Connect: process.Connect(), Statement: process.Credential().Raw()}
 	s.conn, err = a.options.transport(ctx, natsbus.Options{
@@ -207,6 +208,13 @@ func (s *session) onHint(_ string, data []byte) {
 	}
 }
 
+// listens returns the level by which the session listens; L0 for who is no agent.
+func (s *session) listens() identity.Level {
+	s.listening.Lock()
+	defer s.listening.Unlock()
+	return s.level
+}
+
 // relevel listens anew where the agent's level has changed.
 func (s *session) relevel() {
 	a := s.agent
@@ -216,10 +224,7 @@ func (s *session) relevel() {
 	ctx, cancel := context.WithTimeout(a.ctx, askTime)
 	defer cancel()
 	me, err := s.self(ctx)
-	s.listening.Lock()
-	same := s.level == me.Level
-	s.listening.Unlock()
-	if err == nil && !same {
+	if err == nil && s.listens() != me.Level {
 		if err = s.listen(me.Level); err == nil && s == a.current() {
 			err = a.resubscribe(s)
 		}
@@ -351,15 +356,17 @@ func (a *Agent) meet(ctx context.Context, from identity.ID, credential wire.Dige
 // renewLoop replaces the session when three quarters of its credential's life are over. The old one goes on receiving
 // until nothing that was addressed to it can be under way.
 func (a *Agent) renewLoop() {
+	wait := a.options.life * 3 / 4
 	for {
-		wait := a.options.life * 3 / 4
 		select {
 		case <-a.ctx.Done():
 			return
 		case <-time.After(wait):
 		}
+		wait = a.options.life * 3 / 4
 		if err := a.renew(); err != nil {
-			a.options.logger.Error("credential not renewed", "error", err)
+			wait = a.options.life / 32 // some more attempts before the credential ends
+			a.options.logger.Error("credential not renewed", "code", string(fault.CodeOf(err)), "error", err)
 		}
 	}
 }

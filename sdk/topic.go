@@ -105,7 +105,7 @@ type Subscription struct {
 	pattern string
 	handler HandlerFunc
 
-	turn sync.Mutex // held while a message is handled: the next session's come after the last one's
+	turn lane // for handling a message: the next session's come after the last one's
 
 	mu      sync.Mutex
 	sub     bus.Subscription // at the session in use; nil once stopped
@@ -121,7 +121,7 @@ func (a *Agent) SubscribeBytes(pattern string, fn HandlerFunc) (*Subscription, e
 	if err := identity.CheckCapabilities([]string{pattern}); err != nil {
 		return nil, err
 	}
-	r := &Subscription{agent: a, pattern: pattern, handler: a.wrap(fn), joined: map[envelope.Stream]bool{}}
+	r := &Subscription{agent: a, pattern: pattern, handler: a.wrap(fn), turn: newLane(), joined: map[envelope.Stream]bool{}}
 	ctx, cancel := context.WithTimeout(a.ctx, askTime)
 	defer cancel()
 	if err := r.attach(a.current()); err != nil {
@@ -193,8 +193,10 @@ func (r *Subscription) receive(s *session, subject string, data []byte) {
 	if err != nil {
 		return
 	}
-	r.turn.Lock()
-	defer r.turn.Unlock()
+	if r.turn.enter(s.agent.ctx) != nil {
+		return // closed
+	}
+	defer r.turn.leave()
 	r.mu.Lock()
 	stopped := r.stopped
 	r.mu.Unlock()

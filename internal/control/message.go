@@ -162,7 +162,7 @@ type DecisionView struct {
 	Principal Principal             `cbor:"12,keyasint"` // the proposer's
 }
 
-// Decisions lists decisions, the newest first.
+// Decisions lists decisions: those that are open, then those that have ended, the newest of each first.
 type Decisions struct {
 	Decisions []Summary `cbor:"1,keyasint,omitempty"`
 }
@@ -171,7 +171,7 @@ type Decisions struct {
 type Summary struct {
 	ID       wire.Digest `cbor:"1,keyasint" json:"id"`
 	Kind     string      `cbor:"2,keyasint" json:"kind"`
-	Target   string      `cbor:"3,keyasint,omitempty" json:"target,omitempty"`
+	Target   string      `cbor:"3,keyasint,omitempty" json:"target,omitempty"` // its beginning
 	Class    string      `cbor:"4,keyasint" json:"class"`
 	Proposer string      `cbor:"5,keyasint" json:"proposer"`
 	State    string      `cbor:"6,keyasint" json:"state"`

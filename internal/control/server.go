@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -111,7 +112,11 @@ func (s *Server) answer(subject string, out any, err error) {
 	if err != nil {
 		return // a reply holds texts and bytes: cannot happen
 	}
-	_ = s.conn.Publish(s.ctx, subject, b) // the caller will time out, and ask again
+	err = s.conn.Publish(s.ctx, subject, b)
+	if errors.Is(err, bus.ErrTooLarge) && r.Code == "" {
+		s.answer(subject, nil, fmt.Errorf("answer of %d bytes: %w", len(b), err))
+	}
+	// Whatever else went wrong, the caller will time out, and ask again.
 }
 
 // Decode reads a request's body.

@@ -8,6 +8,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/audit"
 	"github.com/seed-3e86d5b2/conclave/consensus"
 	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/internal/fault"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 	"github.com/seed-3e86d5b2/conclave/registry"
 	"github.com/seed-3e86d5b2/conclave/trust"
@@ -39,6 +40,9 @@ func propose(s *state, o *order) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !opening.Alone && openOf(s, opening.Operator) >= maxOpen {
+		return nil, fmt.Errorf("%w: %d", errManyOpen, maxOpen)
+	}
 	d := &Decision{
 		ID: v.ID(), Proposal: body.Proposal, Opening: opening,
 		Verdict: consensus.Verdict{Proposal: v.ID(), State: consensus.Open, At: s.now},
@@ -54,6 +58,22 @@ func propose(s *state, o *order) (any, error) {
 	s.proposals[key] = d.ID
 	s.touchedDecisions = append(s.touchedDecisions, d.ID)
 	return opening, nil
+}
+
+// maxOpen bounds the undecided proposals of one operator and its agents: voters have other things to look at.
+const maxOpen = 64
+
+var errManyOpen = fault.New(fault.Rate, "ledger: too many proposals of this operator and its agents are undecided").
+	WithHint("wait until some have ended: conclave decision ls")
+
+func openOf(s *state, operator identity.ID) int {
+	n := 0
+	for _, id := range s.open {
+		if s.decisions[id].Opening.Operator == operator {
+			n++
+		}
+	}
+	return n
 }
 
 func proposable(s *state, o *order, p consensus.Proposal) error {
@@ -96,19 +116,15 @@ func openingOf(s *state, o *order, p consensus.Proposal, id wire.Digest) (consen
 	return opening, consensus.CheckElectorate(opening, p.Proposer)
 }
 
-// electorateOf returns who may vote: active operators, and active agents whose level has weight, as far as the rule lets
-// them; without the executor. Above [consensus.MaxVoters], people come first, then the heavier.
+// electorateOf returns who may vote, as far as the rule lets them; without the executor. Above [consensus.MaxVoters],
+// people come first, then the heavier.
 func electorateOf(s *state, r consensus.Rule, p consensus.Proposal) []consensus.Voter {
 	proposer := s.members[p.Proposer]
 	var voters []consensus.Voter
 	for _, m := range s.members {
-		weight := uint64(1)
-		if m.ID.Role() == identity.Agent {
-			weight = s.policy.Rights(m.Level).Weight
-		}
+		weight := weightOf(s, m)
 		excluded := m.ID == p.Executor && m.ID.Role() == identity.Agent
-		if m.Status != trust.Active || weight == 0 || excluded ||
-			!consensus.Eligible(r, p.Proposer, proposer.Operator, m.ID, m.Operator) {
+		if weight == 0 || excluded || !consensus.Eligible(r, p.Proposer, proposer.Operator, m.ID, m.Operator) {
 			continue
 		}
 		voters = append(voters, consensus.Voter{
@@ -129,7 +145,21 @@ func electorateOf(s *state, r consensus.Rule, p consensus.Proposal) []consensus.
 	return voters
 }
 
-// vote counts a ballot of a member of the electorate that is still active.
+// weightOf returns what a member's vote weighs now: 1 for an active operator; for an active agent of an active operator
+// what its level has; otherwise nothing.
+func weightOf(s *state, m *Member) uint64 {
+	operator := s.members[m.Operator]
+	switch {
+	case m.Status != trust.Active || operator == nil || operator.Status != trust.Active:
+		return 0
+	case m.ID.Role() == identity.Operator:
+		return 1
+	}
+	return s.policy.Rights(m.Level).Weight
+}
+
+// vote counts a ballot of a member of the electorate who might still be in one: what it weighs was frozen, whether it
+// votes was not.
 func vote(s *state, o *order) (any, error) {
 	body, err := registry.Body[registry.Cast](o.Command)
 	if err != nil {
@@ -148,6 +178,9 @@ func vote(s *state, o *order) (any, error) {
 	}
 	if d.Verdict.State != consensus.Open {
 		return nil, fmt.Errorf("%w: the decision is %s", ErrSpent, d.Verdict.State)
+	}
+	if weightOf(s, o.author) == 0 {
+		return nil, fmt.Errorf("%w: %s has no vote any more, by its level or its operator's status", ErrDenied, o.author.Name)
 	}
 	ballot, err := consensus.VerifyBallot(body.Ballot, s.authority.Realm, d.Opening)
 	if err != nil {

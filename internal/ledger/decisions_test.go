@@ -121,6 +121,25 @@ func TestProposalNonces(t *testing.T) {
 	wantCode(t, s.hand(s.reviewer, other), "") // nonces are the proposer's own
 }
 
+// One operator's agents cannot have so much undecided that voters find nothing else.
+func TestOpenProposalsAreBounded(t *testing.T) {
+	s := standard(t)
+	sibling := s.Agent(s.a, "sibling", identity.Journeyer)
+	for i := range 64 {
+		by := s.worker
+		if i%2 == 1 {
+			by = sibling
+		}
+		wantCode(t, s.hand(by, s.Proposal(by.ID(), by.ID(), "process.exec")), "")
+	}
+	wantCode(t, s.hand(s.worker, s.exec()), fault.Rate)
+	wantCode(t, s.hand(sibling, s.Proposal(sibling.ID(), sibling.ID(), "process.exec")), fault.Rate)
+	wantCode(t, s.hand(s.worker, s.Proposal(s.worker.ID(), s.worker.ID(), "db.read")), "") // decided alone
+	wantCode(t, s.hand(s.reviewer, s.Proposal(s.reviewer.ID(), s.reviewer.ID(), "process.exec")), "")
+	s.Tick(s.Policy.Rule(consensus.R2).Deadline)
+	wantCode(t, s.hand(s.worker, s.exec()), "")
+}
+
 func TestClassIsComputed(t *testing.T) {
 	for _, row := range []struct {
 		kind  string
@@ -191,6 +210,11 @@ func TestElectorate(t *testing.T) {
 	if _, votes := voters(person)[s.b.ID()]; !votes || person.Alone || person.Level != 0 {
 		t.Errorf("a person that executes votes like any other: %+v", person)
 	}
+	s.Must(s.a, registry.TypeStatus, quarantine(s.b.ID()))
+	if o := result[consensus.Opening](t, s.hand(s.worker, s.exec())); len(o.Voters) != 2 {
+		t.Errorf("voters %v: b is quarantined, and nobody answers for its agents", o.Voters)
+	}
+	s.Must(s.a, registry.TypeStatus, release(s.b.ID()), s.c)
 	soon := s.exec()
 	soon.Expires = s.Now + 5
 	if o := result[consensus.Opening](t, s.hand(s.worker, soon)); o.Deadline != s.Now+5 {
@@ -279,6 +303,22 @@ func TestVote(t *testing.T) {
 			s.Must(s.a, registry.TypeStatus, quarantine(s.reviewer.ID()))
 			return s.Cast(s.reviewer, o, consensus.Approve)
 		}, fault.Quarantined},
+		{"at a lower level that votes", func(s standardRealm) registry.Answer {
+			steward := s.Agent(s.b, "steward", identity.Steward)
+			o := s.Propose(s.worker, s.worker.ID(), "process.exec")
+			s.Must(s.a, registry.TypeLevel, setLevel(steward.ID(), identity.Journeyer))
+			return s.Cast(steward, o, consensus.Approve)
+		}, ""},
+		{"at a level that votes no more", func(s standardRealm) registry.Answer {
+			o := s.Propose(s.worker, s.worker.ID(), "process.exec")
+			s.Must(s.a, registry.TypeLevel, setLevel(s.reviewer.ID(), identity.Quarantined))
+			return s.Cast(s.reviewer, o, consensus.Approve)
+		}, fault.Denied},
+		{"operator quarantined meanwhile", func(s standardRealm) registry.Answer {
+			o := s.Propose(s.worker, s.worker.ID(), "process.exec")
+			s.Must(s.a, registry.TypeStatus, quarantine(s.b.ID()))
+			return s.Cast(s.reviewer, o, consensus.Approve)
+		}, fault.Denied},
 		{"another body", func(s standardRealm) registry.Answer {
 			return s.Do(s.b, registry.TypeVote, registry.Tick{})
 		}, fault.Malformed},

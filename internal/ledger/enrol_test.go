@@ -123,6 +123,27 @@ func TestTokenIsSpent(t *testing.T) {
 	wantCode(t, s.Do(second, registry.TypeEnrol, registry.Enrol{Enrolment: late}), fault.Expired)
 }
 
+// A used token does not open the log any more, except to ask for the answer again.
+func TestUsedTokenIsNotAdmissible(t *testing.T) {
+	s := solo(t)
+	token, once := s.Invite(s.root, s.Token(s.rootID, "first", identity.Observer))
+	enrol := func(agent identity.Signer) []byte {
+		body := registry.Enrol{Enrolment: s.Enrolment(agent, token, once)}
+		return s.Sign(s.Command(agent.ID(), registry.TypeEnrol, body), agent)
+	}
+	first, second := enrol(s.Signer(identity.Agent)), enrol(s.Signer(identity.Agent))
+	wantErr(t, s.Ledger.Admissible(first), "")
+	wantErr(t, s.Ledger.Admissible(second), "")
+	wantCode(t, s.Apply(first), "")
+	wantErr(t, s.Ledger.Admissible(first), "")
+	wantErr(t, s.Ledger.Admissible(second), fault.Spent)
+
+	other, otherOnce := s.Invite(s.root, s.Token(s.rootID, "first", identity.Observer))
+	agent := s.Signer(identity.Agent)
+	taken := registry.Enrol{Enrolment: s.Enrolment(agent, other, otherOnce)}
+	wantErr(t, s.Ledger.Admissible(s.Sign(s.Command(agent.ID(), registry.TypeEnrol, taken), agent)), fault.Conflict)
+}
+
 func TestEnrolBodies(t *testing.T) {
 	s := solo(t)
 	agent := s.Signer(identity.Agent)

@@ -278,6 +278,7 @@ func succeed(s *state, o *order) (any, error) {
 	delete(s.keys, m.Key)
 	s.keys[key] = m.ID
 	m.Key, m.Successions, m.Succession = key, chain, newest.ID(s.authority.Realm)
+	m.Card, m.CardID, m.CardNumber = nil, wire.Digest{}, 0 // the old key's word: the new one signs its own
 	m.Epoch++
 	return s.touch(m, o), nil
 }

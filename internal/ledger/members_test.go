@@ -311,6 +311,22 @@ func TestSuccessionEndsTheOldKey(t *testing.T) {
 	s.Must(operator, registry.TypeStatus, release(s.worker.ID()), s.b)
 }
 
+// A card is the word of the key that signed it, so it ends with the key.
+func TestSuccessionEndsTheCard(t *testing.T) {
+	s := standard(t)
+	s.Must(s.worker, registry.TypeCard, s.card(s.worker, 7, "review.code"))
+	m, err := s.Ledger.Member(s.worker.ID())
+	if wantErr(t, err, ""); len(m.Card) == 0 || m.CardID.IsZero() {
+		t.Fatalf("got %+v", m)
+	}
+	next := s.Rotate(s.worker)
+	m, err = s.Ledger.Member(s.worker.ID())
+	if wantErr(t, err, ""); len(m.Card) != 0 || !m.CardID.IsZero() {
+		t.Errorf("the old key's card stays: %+v", m)
+	}
+	s.Must(next, registry.TypeCard, s.card(next, 1, "review.code"))
+}
+
 func TestSuccessionsAreBounded(t *testing.T) {
 	s := standard(t)
 	for range 32 {

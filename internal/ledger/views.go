@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -50,8 +51,8 @@ func (l *Ledger) Size() uint64 {
 }
 
 // Admissible says whether the ledger would look at a command at all: well-formed, signed by an author that may take
-// part or that a token invites, not over by log time (which may lag, so a command from the future passes). A node asks
-// before it appends, so that strangers cannot fill the log. Apply asks again.
+// part or that an unused token invites, not over by log time (which may lag, so a command from the future passes). A
+// node asks before it appends, so that strangers cannot fill the log. Apply asks again.
 func (l *Ledger) Admissible(raw []byte) error {
 	c, err := wire.ParseCosigned[registry.Command](raw, wire.MaxStatement)
 	if err != nil {
@@ -71,7 +72,20 @@ func (l *Ledger) Admissible(raw []byte) error {
 		return fmt.Errorf("%w: command", ErrExpired)
 	}
 	if o.Type == registry.TypeEnrol {
-		_, _, err = invitationOf(s, o)
+		return invited(s, o)
+	}
+	return nil
+}
+
+// invited refuses enrolments that Apply could only refuse: whoever holds a token, used or not, must not fill the log.
+func invited(s *state, o *order) error {
+	e, t, err := invitationOf(s, o)
+	if err != nil {
+		return err
+	}
+	err = admissible(s, o, e.Statement(), t.Statement(), t.ID())
+	if errors.Is(err, identity.ErrNotYet) {
+		return nil // log time may lag
 	}
 	return err
 }

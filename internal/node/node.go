@@ -196,6 +196,7 @@ func (n *Node) watchLog(ctx context.Context) {
 // onConnection records what happens at the broker's door.
 func (n *Node) onConnection(e broker.Event) {
 	if e.Kind == broker.Left {
+		n.registrar.Left(e.Principal, e.Process)
 		return
 	}
 	subject, leftOut := e.Principal.String(), 0

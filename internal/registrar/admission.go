@@ -7,6 +7,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
+	"github.com/seed-3e86d5b2/conclave/registry"
 	"github.com/seed-3e86d5b2/conclave/trust"
 )
 
@@ -20,6 +21,8 @@ type Admission struct {
 }
 
 var errConnectKey = fault.New(fault.BadKey, "registrar: the TLS key is not the one that the credential or token names")
+
+var errUsed = fault.New(fault.Spent, "registrar: the token was used, or another agent has its name")
 
 // Admit judges a credential, as it came, of a client that proved the key connect.
 func (r *Registrar) Admit(raw []byte, connect wire.PublicKey, now int64) (Admission, error) {
@@ -85,7 +88,16 @@ func (r *Registrar) AdmitInvited(raw []byte, connect wire.PublicKey, now int64) 
 	if t.OneTime != connect {
 		return a, errConnectKey
 	}
+	// Whoever has just enrolled may have missed the answer, and come back for it as long as it is remembered.
+	if m, err := r.ledger.Named(t.Name); err == nil && now-m.Joined >= registry.MaxCommandLife {
+		return a, errUsed
+	}
 	a.Process, a.Expires, a.Rate = wire.Hash(t.OneTime[:]), t.Expires, bus.ControlRate
 	a.Permissions = bus.OneTimePermissions(r.Realm(), r.ID(), t.OneTime)
 	return a, nil
+}
+
+// Left says that a process's connection has ended, by itself or because it was cut: nobody is offered it any more.
+func (r *Registrar) Left(principal identity.ID, process wire.Digest) {
+	r.presences.leave(principal, process)
 }

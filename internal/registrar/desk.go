@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/seed-3e86d5b2/conclave/audit"
 	"github.com/seed-3e86d5b2/conclave/consensus"
@@ -155,8 +157,13 @@ func (r desk) onAnnounce(_ context.Context, from control.Caller, body wire.Raw) 
 	return control.Nothing{}, r.presences.announce(r.Realm(), from.Principal, in.Presence, r.nowMilli())
 }
 
-// maxFound bounds the processes of one answer, which must fit one message.
-const maxFound = 32
+// What one answer may hold: it must fit one message.
+const (
+	maxFound  = 32        // processes
+	maxAnswer = 160 << 10 // bytes of processes
+	maxListed = 200       // decisions
+	maxTarget = 256       // bytes of each one's target
+)
 
 func (r desk) onFind(_ context.Context, _ control.Caller, body wire.Raw) (any, error) {
 	in, err := control.Decode[control.Find](body)
@@ -171,18 +178,46 @@ func (r desk) onFind(_ context.Context, _ control.Caller, body wire.Raw) (any, e
 		in.ID = m.ID
 	}
 	var out control.Found
+	size := 0
 	for _, q := range r.presences.search(in, r.nowMilli()) {
-		m, err := r.ledger.Member(q.credential.Statement().Principal)
-		if err != nil || m.Status != trust.Active || len(out.Processes) >= maxFound {
+		if len(out.Processes) == maxFound {
+			break
+		}
+		if !r.mayOffer(q, in) {
 			continue
 		}
 		v, err := r.vouched(q)
 		if err != nil {
 			return nil, err
 		}
+		b, err := wire.Encode(v)
+		if err != nil {
+			return nil, err
+		}
+		if size+len(b) > maxAnswer {
+			continue // a smaller one may fit
+		}
+		size += len(b)
 		out.Processes = append(out.Processes, v)
 	}
 	return out, nil
+}
+
+// mayOffer reports whether the process may do what it is looked for. A presence is its own word: those that nobody
+// would believe must not keep the others out of the answer.
+func (r desk) mayOffer(q process, f control.Find) bool {
+	m, err := r.ledger.Member(q.credential.Statement().Principal)
+	if err != nil || m.Status != trust.Active {
+		return false
+	}
+	rights := r.ledger.Policy().Rights(m.Level)
+	if f.Capability != "" && !(identity.MatchCapability(m.Serves, f.Capability) &&
+		identity.MatchCapability(rights.Serve, f.Capability)) {
+		return false
+	}
+	return f.Topic == "" || slices.ContainsFunc(q.presence.Statement().Topics, func(topic string) bool {
+		return identity.MatchCapability([]string{f.Topic}, topic) && identity.MatchCapability(rights.Publish, topic)
+	})
 }
 
 func (r desk) onMembers(context.Context, control.Caller, wire.Raw) (any, error) {
@@ -256,27 +291,33 @@ func (r desk) name(id identity.ID) string {
 	return m.Name
 }
 
-// maxListed bounds the decisions of one list, which must fit one message.
-const maxListed = 200
-
+// onDecisions lists the open decisions, the newest first, and then those that have ended: whoever must vote finds them
+// whatever else was decided since.
 func (r desk) onDecisions(context.Context, control.Caller, wire.Raw) (any, error) {
+	all := r.ledger.Decisions()
+	slices.SortStableFunc(all, func(a, b ledger.Decision) int { return ended(a) - ended(b) })
 	var out control.Decisions
-	for _, d := range r.ledger.Decisions() {
+	for _, d := range all[:min(len(all), maxListed)] {
 		claimed, err := wire.Parse[consensus.Proposal](d.Proposal, wire.MaxStatement)
 		if err != nil {
 			return nil, err
 		}
+		target := claimed.Claim.Action.Target
 		out.Decisions = append(out.Decisions, control.Summary{
-			ID: d.ID, Kind: claimed.Claim.Action.Kind, Target: claimed.Claim.Action.Target,
+			ID: d.ID, Kind: claimed.Claim.Action.Kind, Target: strings.ToValidUTF8(target[:min(len(target), maxTarget)], ""),
 			Class: d.Opening.Class.String(), Proposer: r.name(claimed.Claim.Proposer), State: Standing(d),
 			Ballots: uint64(len(d.Ballots)), Voters: uint64(len(d.Opening.Voters)), Opened: d.Opening.Opened,
 			Deadline: d.Opening.Deadline,
 		})
-		if len(out.Decisions) == maxListed {
-			break
-		}
 	}
 	return out, nil
+}
+
+func ended(d ledger.Decision) int {
+	if d.Verdict.State == consensus.Open {
+		return 0
+	}
+	return 1
 }
 
 // Standing is the word for where a decision is, its execution included.

@@ -109,30 +109,28 @@ func (p *presences) process(id identity.ID, credential wire.Digest) (process, er
 	return process{}, errUnknownProcess
 }
 
-// search returns the processes that are there now and match, in an order of their own.
+// search returns the processes that are there now and match: in no particular order, but the first of every principal
+// before the second of any, so that nobody stands in everybody's way.
 func (p *presences) search(f control.Find, now int64) []process {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var found []process
+	rank := map[wire.Digest]int{}
 	for id, list := range p.live {
 		if !f.ID.IsZero() && f.ID != id {
 			continue
 		}
+		nth := 0
 		for _, q := range list {
 			if !q.presence.IsZero() && matches(q.presence.Statement(), f, now) {
 				found = append(found, *q)
+				rank[q.credential.ID()] = nth
+				nth++
 			}
 		}
 	}
-	slices.SortFunc(found, func(a, b process) int {
-		return slices.Compare(idBytes(a), idBytes(b))
-	})
+	slices.SortStableFunc(found, func(a, b process) int { return rank[a.credential.ID()] - rank[b.credential.ID()] })
 	return found
-}
-
-func idBytes(q process) []byte {
-	id := q.credential.ID()
-	return id[:]
 }
 
 func matches(p discovery.Presence, f control.Find, now int64) bool {
@@ -148,6 +146,15 @@ func matches(p discovery.Presence, f control.Find, now int64) bool {
 	return slices.ContainsFunc(p.Topics, func(topic string) bool {
 		return identity.MatchCapability([]string{f.Topic}, topic)
 	})
+}
+
+// leave takes back the presence of a process whose connection has ended. It announces itself again when it is back.
+func (p *presences) leave(id identity.ID, credential wire.Digest) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if q := p.find(id, credential); q != nil {
+		q.presence = wire.Verified[discovery.Presence]{}
+	}
 }
 
 // forget drops everything of a principal that may no longer be there.

@@ -89,8 +89,16 @@ func (d *door) judge(shown natsbus.Presentation) (registrar.Admission, error) {
 	if shown.Invitation {
 		ask = d.registrar.AdmitInvited
 	}
-	return ask(shown.Statement, shown.Connect.Public(), time.Now().UnixMilli())
+	now := time.Now().UnixMilli()
+	a, err := ask(shown.Statement, shown.Connect.Public(), now)
+	if shown.Invitation {
+		a.Expires = min(a.Expires, now+invitedLife.Milliseconds())
+	}
+	return a, err
 }
+
+// invitedLife is how long a one-time key stays connected, as at a broker.
+const invitedLife = 30 * time.Second
 
 // expel ends one connection, as a broker does that refuses it.
 func (d *door) expel(l *link) {

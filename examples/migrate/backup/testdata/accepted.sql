@@ -1,0 +1,3 @@
+ALTER TABLE orders ADD COLUMN note TEXT NOT NULL DEFAULT '';
+CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT);
+INSERT INTO notes (text) SELECT item FROM orders;

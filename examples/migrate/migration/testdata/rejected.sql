@@ -1,0 +1,2 @@
+DELETE FROM orders WHERE id > 0;
+INSERT INTO nowhere VALUES (1);
