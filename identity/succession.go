@@ -3,6 +3,7 @@ package identity
 import (
 	"fmt"
 
+	"github.com/seed-3e86d5b2/conclave/internal/fault"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 )
 
@@ -33,6 +34,23 @@ func (s Succession) Check() error {
 	}
 	return wire.CheckKey(s.New)
 }
+
+// VerifyFormerKey checks that key is the principal's identity key, or once was, by its successions, oldest first. Error:
+// a coded one of bad_key if it never was, besides those of [VerifySuccessions].
+func VerifyFormerKey(realm wire.Realm, id ID, chain [][]byte, key wire.PublicKey) error {
+	for n := range len(chain) + 1 {
+		held, err := VerifySuccessions(realm, id, chain[:n])
+		if err != nil {
+			return err
+		}
+		if held == key {
+			return nil
+		}
+	}
+	return errNeverHeld
+}
+
+var errNeverHeld = fault.New(fault.BadKey, "identity: never was this principal's key")
 
 // VerifySuccessions follows a principal's successions, oldest first, from its inception key to its newest key.
 func VerifySuccessions(realm wire.Realm, id ID, chain [][]byte) (wire.PublicKey, error) {

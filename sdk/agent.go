@@ -24,14 +24,15 @@ import (
 // Agent is one principal's connection to a realm: usually an agent's, or an operator's, which can control but neither
 // send nor receive messages. It is safe for concurrent use. Its goroutines end with Close.
 type Agent struct {
-	options options
-	known   known
-	realm   wire.Realm
-	lore    atomic.Pointer[lore]
-	peers   *bus.Peers
-	windows *envelope.LiveWindows // of all sessions: streams name the process they go to
-	keys    sealingKeys
-	news    *bell // rung when a node says that something changed
+	options   options
+	known     known
+	realm     wire.Realm
+	lore      atomic.Pointer[lore]
+	peers     *bus.Peers
+	windows   *envelope.LiveWindows // of all sessions: streams name the process they go to
+	keys      sealingKeys
+	strangers strangers // whom the node is asked about
+	news      *bell     // rung when a node says that something changed
 
 	cards lane // for publishing a card: they have a sequence
 

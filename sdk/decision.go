@@ -9,8 +9,10 @@ import (
 
 	"github.com/seed-3e86d5b2/conclave/audit"
 	"github.com/seed-3e86d5b2/conclave/consensus"
+	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/control"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/internal/proof"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 	"github.com/seed-3e86d5b2/conclave/registry"
 )
@@ -118,6 +120,7 @@ type View struct {
 	Action     Action    `json:"action"`
 	Class      string    `json:"class"`
 	Proposer   Peer      `json:"proposer"`
+	Executor   ID        `json:"executor"`         // who may then do it, once
 	Reason     string    `json:"reason,omitempty"` // the proposer's words, untrusted
 	Rule       string    `json:"rule"`
 	Alone      bool      `json:"alone,omitempty"`
@@ -165,8 +168,9 @@ func (a *Agent) Decisions(ctx context.Context) ([]control.Summary, error) {
 	return list.Decisions, err
 }
 
-// verifyView checks the proposer's signature, that the opening stands under a majority-signed head, that class and rule
-// are what the policy says, and every ballot's signature.
+// verifyView checks the proposer's signature by a key that it has had, that the opening stands under a majority-signed
+// head, that class, rule and electorate are what the policy says, and every ballot's signature by the key that the
+// opening gives its voter.
 func (a *Agent) verifyView(v control.DecisionView) (View, error) {
 	l := *a.lore.Load()
 	head, err := audit.VerifyHead(v.Head, l.authority)
@@ -188,23 +192,22 @@ func (a *Agent) verifyView(v control.DecisionView) (View, error) {
 	if proposal.ID() != v.ID || v.Opening.Proposal != v.ID || v.Opening.Action != p.Action.Digest() {
 		return View{}, consensus.ErrOtherDecision
 	}
-	class, err := l.policy.Classify(p.Action, p.Class)
-	if err != nil {
+	if err := proof.CheckOpening(l.policy, p, v.Opening); err != nil {
 		return View{}, err
-	}
-	if class != v.Opening.Class || l.policy.Rule(class) != v.Opening.Rule {
-		return View{}, errClass
 	}
 	ticket, _, err := verifyPrincipal(v.Principal, l, a.now())
 	if err != nil {
 		return View{}, fmt.Errorf("proposer: %w", err)
 	}
 	t := ticket.Statement()
-	if t.Principal != p.Proposer {
+	if t.Principal != p.Proposer || t.Operator != v.Opening.Operator {
 		return View{}, fmt.Errorf("proposer: %w", consensus.ErrOtherDecision)
 	}
+	if err := identity.VerifyFormerKey(a.realm, p.Proposer, v.Principal.Successions, v.Opening.Key); err != nil {
+		return View{}, fmt.Errorf("proposer: %w", err)
+	}
 	out := View{
-		ID: v.ID, Action: p.Action, Class: class.String(), Reason: p.Reason, Alone: v.Opening.Alone,
+		ID: v.ID, Action: p.Action, Executor: p.Executor, Class: v.Opening.Class.String(), Reason: p.Reason, Alone: v.Opening.Alone,
 		Rule:     v.Opening.Rule.String(),
 		Proposer: Peer{ID: t.Principal, Name: t.Name, Operator: t.Operator, Level: t.Level, Status: t.Status.String()},
 		State:    control.Standing(v.Verdict, v.Consumed, v.Report, v.Reported), Detail: v.Report.Detail,
@@ -217,8 +220,6 @@ func (a *Agent) verifyView(v control.DecisionView) (View, error) {
 	}
 	return out, out.addBallots(v.Ballots, a.realm)
 }
-
-var errClass = fault.New(fault.Denied, "sdk: the registry's class or rule is not what the policy says")
 
 func (v *View) addBallots(raws [][]byte, realm wire.Realm) error {
 	for _, raw := range raws {
@@ -296,7 +297,8 @@ func (d *Decision) certificate(ctx context.Context) (*Certificate, error) {
 	return c.certificate, nil
 }
 
-// Waiting returns the decisions that wait for this principal's vote, verified, the newest first.
+// Waiting returns the decisions that wait for this principal's vote, verified, the newest first. What does not verify is
+// left out, and the logger told.
 func (a *Agent) Waiting(ctx context.Context) ([]View, error) {
 	list, err := a.Decisions(ctx)
 	if err != nil {
@@ -308,8 +310,12 @@ func (a *Agent) Waiting(ctx context.Context) ([]View, error) {
 			continue
 		}
 		v, err := a.View(ctx, s.ID.String())
-		if err != nil {
+		if err != nil && ctx.Err() != nil {
 			return nil, err
+		}
+		if err != nil { // one that cannot be shown must not hide the others
+			a.options.logger.Warn("decision left out", "decision", s.ID.String(), "code", string(CodeOf(err)), "error", err)
+			continue
 		}
 		if v.mayVote(a.ID()) {
 			waiting = append(waiting, v)

@@ -3,6 +3,7 @@ package sdk
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -16,8 +17,8 @@ import (
 	"github.com/seed-3e86d5b2/conclave/registry"
 )
 
-// KeyKeeper stores a new agent's seed before the agent is enrolled, so that no enrolled key is ever lost. On failure
-// of the enrolment, undo is called.
+// KeyKeeper stores a new agent's seed before the agent is enrolled, so that no enrolled key is ever lost. Undo is called
+// where the enrolment has failed, and not where nobody knows.
 type KeyKeeper func(seed [32]byte) (undo func(), err error)
 
 // KeepKey keeps the seed in a private file at path, in the clear. It replaces nothing.
@@ -56,14 +57,25 @@ func Enrol(ctx context.Context, invitation string, keep KeyKeeper, opts ...Optio
 		return identity.Signer{}, Profile{}, err
 	}
 	p := Profile{Realm: i.Realm, Addresses: token.Addresses, Pins: token.Pins, Signer: signer}
-	if err := o.enrol(ctx, i, token, p); err != nil {
-		undo()
-		return identity.Signer{}, Profile{}, err
+	handedIn, err := o.enrol(ctx, i, token, p)
+	if err == nil {
+		return signer, p, nil
 	}
-	return signer, p, nil
+	if handedIn && unanswered(err) {
+		return identity.Signer{}, Profile{}, fmt.Errorf("%w; the key is kept, because it may be enrolled", err)
+	}
+	undo()
+	return identity.Signer{}, Profile{}, err
 }
 
-func (o *options) enrol(ctx context.Context, i identity.Invitation, token identity.Token, p Profile) error {
+// unanswered reports whether an error leaves open what the node did.
+func unanswered(err error) bool {
+	return worthAnother(err) || errors.Is(err, natsbus.ErrRefused) || errors.Is(err, context.Canceled) ||
+		errors.Is(err, context.DeadlineExceeded)
+}
+
+// enrol connects by the one-time key, verifies the realm and hands the enrolment in; it reports whether it came to that.
+func (o *options) enrol(ctx context.Context, i identity.Invitation, token identity.Token, p Profile) (handedIn bool, err error) {
 	once := wire.NewKey(i.Seed)
 	conn, err := o.transport(ctx, natsbus.Options{
 		Addresses: p.Addresses, Pins: p.Pins, Name: "enrolment", Refusals: 1,
@@ -72,23 +84,23 @@ func (o *options) enrol(ctx context.Context, i identity.Invitation, token identi
 		},
 	})
 	if err != nil {
-		return fmt.Errorf("enrol: %w", err)
+		return false, fmt.Errorf("enrol: %w", err)
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // everything that matters was answered
 	client, err := control.NewClient(conn, control.Party{Realm: i.Realm, Node: p.Pins[0], OneTime: once.Public()})
 	if err != nil {
-		return err
+		return false, err
 	}
 	if _, err := learn(ctx, client, i.Realm, token.Roster); err != nil {
-		return err
+		return false, err
 	}
 	now := time.Now().UnixMilli()
 	enrolment, err := i.Enrol(p.Signer, now)
 	if err != nil {
-		return err
+		return false, err
 	}
 	_, err = submit[registry.Change](ctx, conn, client, p.Signer, i.Realm, registry.TypeEnrol, registry.Enrol{Enrolment: enrolment})
-	return err
+	return true, err
 }
 
 // submit signs and hands in one command and returns its result.

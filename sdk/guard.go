@@ -91,6 +91,8 @@ func (a *Agent) Execute(ctx context.Context, d *Decision, action Action, act fun
 	return errors.Join(failure, a.settled(context.WithoutCancel(ctx), store, d.id, failure))
 }
 
+var errCopied = fault.New(fault.Spent, "sdk: the certificate was used before, by a copy of this spent store or before it was rewound")
+
 var errExecuting = fault.New(fault.Conflict, "sdk: this process executes the decision already")
 
 // enter notes that this process works on the decision. To the store alone, what runs now looks like what a crash left.
@@ -137,13 +139,26 @@ func (a *Agent) unspent(ctx context.Context, store *spent.Store, id Digest) erro
 }
 
 // consume claims the certificate in the registry, or finds that this very store has claimed it before a crash, and
-// verifies the proof of it.
+// verifies the proof of it. Where the registry knows of a claim and the store does not, the store is a copy, or was
+// rewound, and the other one may have acted.
 func (a *Agent) consume(ctx context.Context, store *spent.Store, c *Certificate) error {
 	id := c.ID()
-	if err := a.mark(func() error { return store.Claim(id) }); err != nil {
+	resumed := false
+	err := a.mark(func() error {
+		r, err := store.Record(id)
+		resumed = r.State == spent.Claimed
+		return errors.Join(err, store.Claim(id))
+	})
+	if err != nil {
 		return err
 	}
 	consumption, receipt, err := a.claim(ctx, store, id)
+	if CodeOf(err) == fault.Spent && !resumed {
+		return errors.Join(errCopied, a.mark(func() error { return store.Forfeit(id) }))
+	}
+	if CodeOf(err) == fault.Spent {
+		consumption, receipt, err = a.claimed(ctx, id)
+	}
 	if err != nil {
 		return err
 	}
@@ -167,14 +182,16 @@ func (a *Agent) claim(ctx context.Context, store *spent.Store, id Digest) (c con
 		return c, nil, err
 	}
 	c, err = registry.Result[consensus.Consumption](out.Answer)
-	if CodeOf(err) != fault.Spent {
-		return c, out.Receipt, err
+	return c, out.Receipt, err
+}
+
+// claimed returns the claim that the registry has. The caller verifies it: only this store's own passes.
+func (a *Agent) claimed(ctx context.Context, id Digest) (consensus.Consumption, *receipt, error) {
+	fetched, err := a.fetch(ctx, id)
+	if err != nil {
+		return consensus.Consumption{}, nil, errors.Join(ErrSpent, err)
 	}
-	fetched, fetchErr := a.fetch(ctx, id)
-	if fetchErr != nil {
-		return c, nil, errors.Join(ErrSpent, fetchErr)
-	}
-	return fetched.consumed, fetched.receipt, nil // verified by the caller: only this store's own claim passes
+	return fetched.consumed, fetched.receipt, nil
 }
 
 // settled keeps and reports how the action ended. A report that does not get through is made again at the next start.

@@ -327,6 +327,10 @@ func (s *session) open(ctx context.Context, raw []byte, in envelope.Inbound) (*e
 	if parseErr != nil {
 		return nil, err
 	}
+	subject, parseErr := s.subject.Parse(in.Subject)
+	if parseErr != nil || subject.From != claimed.Claim.From || !a.strangers.admit(subject.From, a.now()) {
+		return nil, err
+	}
 	if meetErr := a.meet(ctx, claimed.Claim.From, claimed.Claim.Credential); meetErr != nil {
 		return nil, errors.Join(err, meetErr)
 	}

@@ -228,6 +228,9 @@ func (r *Subscription) greet(data []byte, topic string) {
 		return
 	}
 	from := claimed.Claim.From
+	if !r.agent.strangers.admit(from, r.agent.now()) {
+		return // it is joined when publishers are next looked for
+	}
 	r.agent.chore(func() {
 		ctx, cancel := context.WithTimeout(r.agent.ctx, askTime)
 		defer cancel()

@@ -112,11 +112,23 @@ func (b *Broker) admit(c server.ClientAuthentication, shown presented) (identity
 			id: c.GetID(), handle: c, shown: shown, admission: a, address: address(c),
 		}, b.user(a), b.config.Now())
 		b.disconnect(replaced, fault.Superseded)
+		if errors.Is(err, errTooMany) && b.prune(a.Principal) {
+			continue
+		}
 		if !errors.Is(err, errMoved) {
 			return a.Principal, a.Process, err
 		}
 	}
 	return identity.ID{}, wire.Digest{}, errUnsettled
+}
+
+// prune forgets the principal's connections that have gone since the last sample, and reports whether there were any.
+func (b *Broker) prune(id identity.ID) bool {
+	gone := b.table.prune(id, func(client uint64) bool { return b.server.GetClient(client) == nil })
+	for _, e := range gone {
+		b.emit(e)
+	}
+	return len(gone) > 0
 }
 
 // Revoke silences and disconnects all live connections of the principal, and returns how many there were. When it

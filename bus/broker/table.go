@@ -189,6 +189,20 @@ func (t *table) live(id identity.ID) int {
 	return len(t.of(id))
 }
 
+// prune forgets those of the principal's connections that have gone, and says so.
+func (t *table) prune(id identity.ID, gone func(client uint64) bool) []Event {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var events []Event
+	for _, c := range t.of(id) {
+		if gone(c.id) {
+			t.forget(c)
+			events = append(events, c.event(Left, ""))
+		}
+	}
+	return events
+}
+
 // count charges what was published since the last call. published is asked without the lock; a connection that was
 // known before and is not in its answer has gone.
 func (t *table) count(published func() map[uint64]int64, now int64) []Event {

@@ -31,7 +31,13 @@ type session struct {
 	*sdk.Agent
 }
 
-// connected returns a command's code that runs with a connection by the context in use. A limit of 0 is none.
+// soon bounds a question to the node inside a command that waits for something else, to which --timeout belongs.
+func soon(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, askTime)
+}
+
+// connected returns a command's code that runs with a connection by the context in use. A limit, or --timeout instead,
+// bounds connecting and running; a command whose limit is 0 applies --timeout itself, to what it waits for.
 func (p *program) connected(limit time.Duration, run func(ctx context.Context, s session, args []string) error) runFunc {
 	return func(c *cobra.Command, args []string) error {
 		return p.with(c.Context(), limit, nil, func(ctx context.Context, s session) error { return run(ctx, s, args) })
@@ -40,14 +46,18 @@ func (p *program) connected(limit time.Duration, run func(ctx context.Context, s
 
 type runFunc = func(c *cobra.Command, args []string) error
 
-// with connects, runs, and disconnects.
+// with connects, runs, and disconnects, bounded as in connected.
 func (p *program) with(ctx context.Context, limit time.Duration, opts []sdk.Option, run func(context.Context, session) error) error {
 	name := p.flags.context
 	if name == "" {
 		name = p.env(contexts.EnvVar)
 	}
 	opts = append([]sdk.Option{sdk.Context(name), sdk.WithLogger(p.logger(slog.LevelWarn))}, opts...)
-	dialling, cancel := p.within(ctx, askTime)
+	dialling, cancel := soon(ctx)
+	if limit > 0 {
+		cancel()
+		dialling, cancel = p.within(ctx, askTime)
+	}
 	a, err := sdk.Connect(dialling, opts...)
 	cancel()
 	if fault.CodeOf(err) == fault.Denied && fault.HintOf(err) == "" {
@@ -56,8 +66,10 @@ func (p *program) with(ctx context.Context, limit time.Duration, opts []sdk.Opti
 	if err != nil {
 		return err
 	}
-	ctx, cancel = p.within(ctx, limit)
-	defer cancel()
+	if limit > 0 {
+		ctx, cancel = p.within(ctx, limit)
+		defer cancel()
+	}
 	err = run(ctx, session{p, a})
 	bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), byeTime)
 	defer cancel()

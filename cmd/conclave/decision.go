@@ -198,14 +198,16 @@ func (p *program) decisionPropose() *cobra.Command {
 				return err
 			}
 			s.changes()
-			d, err := s.Propose(ctx, sdk.Proposal{Action: action, Class: class, Reason: f.reason, Key: f.key})
+			asking, cancel := soon(ctx)
+			defer cancel()
+			d, err := s.Propose(asking, sdk.Proposal{Action: action, Class: class, Reason: f.reason, Key: f.key})
 			if err != nil {
 				return err
 			}
 			if f.wait {
 				return s.wait(ctx, d, f.out)
 			}
-			v, err := s.View(ctx, d.ID().String())
+			v, err := s.View(asking, d.ID().String())
 			if err != nil {
 				return err
 			}
@@ -293,11 +295,13 @@ func (p *program) decisionWait() *cobra.Command {
 			"The certificate is verified in full; --out keeps it.",
 		Example: "  conclave decision wait 1a2b3c4d --timeout 10m --out decision.cert",
 		RunE: p.connected(0, func(ctx context.Context, s session, args []string) error {
-			v, err := s.view(ctx, args[0])
+			asking, cancel := soon(ctx)
+			defer cancel()
+			v, err := s.view(asking, args[0])
 			if err != nil {
 				return err
 			}
-			d, err := s.Decision(ctx, v.ID)
+			d, err := s.Decision(asking, v.ID)
 			if err != nil {
 				return err
 			}
@@ -321,6 +325,8 @@ type certificateDoc struct {
 
 // wait waits for the certificate, keeps it, and tells of it.
 func (s session) wait(ctx context.Context, d *sdk.Decision, out string) error {
+	ctx, cancel := s.within(ctx, 0)
+	defer cancel()
 	c, err := d.Wait(ctx)
 	if err != nil {
 		return err

@@ -78,7 +78,7 @@ func (d *devRealm) at(path ...string) string {
 // operator returns whose realm it is, after making it if the directory holds none.
 func (d *devRealm) operator(listen string) (identity.ID, error) {
 	key := d.at("keys", "operator.key")
-	if _, err := node.Describe(d.at("node")); err == nil {
+	if _, err := readGenesis(d.at("node")); err == nil {
 		signer, err := loadOperator(key)
 		return signer.ID(), err
 	} else if !errors.Is(err, node.ErrNotInitialised) {

@@ -39,28 +39,29 @@ type failure struct {
 	hint   string // the next command, where the error itself names none
 }
 
-// failures has one row for every code.
+// failures has one row for every code; docs/errors.md says the same to people.
 var failures = map[fault.Code]failure{
 	fault.Internal:      {exitLocal, "if it stays, report it with the output of: conclave version"},
 	fault.DiskFull:      {exitLocal, "make room, then run the command again"},
 	fault.InUse:         {exitLocal, "end the other process, or choose another --data or --listen"},
 	fault.LooseMode:     {exitLocal, "take the others' rights away: chmod go= FILE"},
 	fault.HandlerFailed: {exitLocal, "the fault lies with the agent that was called; see who it is: conclave discover"},
+	fault.TooLarge:      {exitLocal, "send less at a time"},
+	fault.Conflict:      {exitLocal, "look at it as it is now: conclave agent show NAME"},
+	fault.Version:       {exitLocal, "another version wrote it; see ours: conclave version"},
 
 	fault.Usage:        {exitUsage, "conclave help"},
 	fault.InvalidInput: {exitUsage, "see what is expected: conclave discover CAPABILITY, or the command's --help"},
-	fault.TooLarge:     {exitUsage, "send less at a time"},
 
 	fault.Unreachable: {exitNetwork, "is a node running? conclave server run, or conclave dev; see where: conclave context show"},
 	fault.Uncertain:   {exitNetwork, "look before you repeat it: conclave decision ls, conclave agent ls"},
-	fault.Rate:        {exitNetwork, "try again in a moment"},
-	fault.WindowFull:  {exitNetwork, "try again in a moment"},
 
+	fault.Rate:        {exitDenied, "try again in a moment"},
+	fault.WindowFull:  {exitDenied, "end idle processes, then try again"},
 	fault.Denied:      {exitDenied, "see what a level may do: conclave trust show NAME"},
 	fault.Quarantined: {exitDenied, "an operator can lift it: conclave agent release NAME"},
 	fault.Revoked:     {exitDenied, "it is for ever; enrol anew: conclave agent token --name NAME"},
 	fault.NoQuorum:    {exitDenied, "see who there is: conclave operator ls, conclave agent ls"},
-	fault.Conflict:    {exitDenied, "look at it as it is now: conclave agent show NAME"},
 	fault.Spent:       {exitDenied, "it is good once; make a new one"},
 	fault.Expired:     {exitDenied, "its time is over; make a new one"},
 	fault.NotYet:      {exitDenied, "compare the clocks: conclave server status"},
@@ -69,11 +70,12 @@ var failures = map[fault.Code]failure{
 	fault.Unknown:  {exitNotFound, "see what there is: conclave agent ls, conclave decision ls"},
 
 	fault.NoResponder: {exitNobody, "see who is there: conclave discover"},
-	fault.Rejected:    {exitRejected, "see who voted how: conclave decision show ID"},
-	fault.Pending:     {exitPending, "wait on: conclave decision wait ID"},
+
+	fault.Rejected: {exitRejected, "see who voted how: conclave decision show ID"},
+
+	fault.Pending: {exitPending, "wait on: conclave decision wait ID"},
 
 	fault.Malformed:    {exitVerification, "it is not what it says it is; get it again from its source"},
-	fault.Version:      {exitVerification, "another version wrote it; see ours: conclave version"},
 	fault.WrongRealm:   {exitVerification, "compare the realm id: conclave context show"},
 	fault.WrongKind:    {exitVerification, "this is a statement of another kind; get the right file"},
 	fault.BadSignature: {exitVerification, "do not trust it; tell an operator"},
@@ -199,10 +201,10 @@ func exitCodes() *cobra.Command {
 		Long: `Exit codes. Each keeps its meaning for ever.
 
   0    done
-  1    a failure on this machine, or in the agent that was called
+  1    a failure on this machine, in the agent that was called, or because something changed meanwhile
   2    the command line or the input is wrong
   3    no connection, or no answer in time
-  4    denied: by rights, level, status, quorum, or because it changed or was used before
+  4    denied: by rights, level, status, quorum or rate, or because it has expired or was used before
   5    no such thing
   6    nobody answers for this target
   7    the decision was rejected, silence included

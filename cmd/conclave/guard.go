@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"time"
 
@@ -14,9 +12,6 @@ import (
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
 	"github.com/seed-3e86d5b2/conclave/sdk"
 )
-
-// guardKind is the kind of a guarded command's action.
-const guardKind = "process.exec"
 
 // guardFlags are those of guard.
 type guardFlags struct {
@@ -46,7 +41,7 @@ With --key the same key and command again take up the same decision, and never r
 	fl := c.Flags()
 	fl.SetInterspersed(false)
 	fl.StringArrayVar(&f.bind, "bind", nil, "file to copy, hash and hand over as {bind:N}; may be repeated")
-	fl.StringArrayVar(&f.env, "env", nil, "environment variable to hand over; may be repeated")
+	fl.StringArrayVar(&f.env, "env", nil, "environment variable to hand over, whose value all voters see; may be repeated")
 	fl.StringVar(&f.reason, "reason", "", "why, shown to voters as your words")
 	fl.StringVar(&f.class, "class", "", "raise the policy's class: R0 to R3")
 	fl.StringVar(&f.key, "key", "", "idempotency key, to take the decision up again")
@@ -62,7 +57,7 @@ func (p *program) runGuard(ctx context.Context, f guardFlags, argv []string) (er
 		return err
 	}
 	defer func() { err = errors.Join(err, prepared.Close()) }()
-	action := guarded(prepared.Description())
+	action := prepared.Description().Action()
 	if err := asUsage(action.Check()); err != nil {
 		return err
 	}
@@ -74,35 +69,16 @@ func (p *program) runGuard(ctx context.Context, f guardFlags, argv []string) (er
 	if err != nil {
 		return err
 	}
+	if !prepared.Description().Sealed {
+		p.say("guard: the copies are private files here, which processes of the same user could change")
+	}
 	g := guardRun{guardFlags: f, action: action, class: class, prepared: prepared}
-	return p.with(ctx, 0, opts, func(waiting context.Context, s session) error {
+	return p.with(ctx, 0, opts, func(ctx context.Context, s session) error {
 		if f.dryRun {
-			return g.dry(waiting, s)
+			return g.dry(ctx, s)
 		}
-		return g.run(ctx, waiting, s)
+		return g.run(ctx, s)
 	})
-}
-
-// guarded describes a prepared command as an action.
-func guarded(d guardexec.Description) sdk.Action {
-	copies := "sealed memory"
-	if !d.Sealed {
-		copies = "private files"
-	}
-	params := map[string][]string{
-		"argv": d.Argv, "dir": {d.Dir}, "env": d.Env, "exec": hashed(d.Executable), "copies": {copies},
-	}
-	if d.Interpreter != nil {
-		params["interpreter"] = hashed(*d.Interpreter)
-	}
-	for i, b := range d.Bound {
-		params[fmt.Sprintf("bind:%03d", i+1)] = hashed(b)
-	}
-	return sdk.NewAction(guardKind, d.Executable.Path, params)
-}
-
-func hashed(f guardexec.File) []string {
-	return []string{f.Path, "sha256:" + hex.EncodeToString(f.Digest[:])}
 }
 
 // guardRun is one guarded command.
@@ -118,6 +94,8 @@ type guardRun struct {
 
 // dry tells what would be proposed, and what it would need.
 func (g *guardRun) dry(ctx context.Context, s session) error {
+	ctx, cancel := soon(ctx)
+	defer cancel()
 	rules := s.Admin().Policy()
 	class, err := rules.Classify(g.action, g.class)
 	if err != nil {
@@ -138,21 +116,25 @@ func (g *guardRun) dry(ctx context.Context, s session) error {
 }
 
 // run proposes, waits and executes. Waiting ends with --timeout; the command itself does not.
-func (g *guardRun) run(ctx, waiting context.Context, s session) error {
+func (g *guardRun) run(ctx context.Context, s session) error {
 	s.changes()
 	proposal := sdk.Proposal{Action: g.action, Class: g.class, Reason: g.reason, Key: g.key}
 	if g.key == "" {
 		proposal.Timeout = s.flags.timeout // nobody could take the decision up after that
 	}
-	d, err := s.Propose(waiting, proposal)
+	asking, cancel := soon(ctx)
+	defer cancel()
+	d, err := s.Propose(asking, proposal)
 	if err != nil {
 		return err
 	}
-	v, err := s.View(waiting, d.ID().String())
+	v, err := s.View(asking, d.ID().String())
 	if err != nil {
 		return err
 	}
 	g.announce(s, v)
+	waiting, cancel := s.within(ctx, 0)
+	defer cancel()
 	c, err := d.Wait(waiting)
 	if err != nil {
 		return g.undecided(err)
@@ -160,7 +142,9 @@ func (g *guardRun) run(ctx, waiting context.Context, s session) error {
 	if err := keepCertificate(g.certificate, c); err != nil {
 		return err
 	}
-	err = s.Execute(waiting, d, g.action, func(context.Context) error { return g.execute(ctx, s) })
+	consuming, cancel := soon(ctx)
+	defer cancel()
+	err = s.Execute(consuming, d, g.action, func(context.Context) error { return g.execute(ctx, s) })
 	switch {
 	case !g.started:
 		return err

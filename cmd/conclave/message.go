@@ -159,7 +159,7 @@ func (p *program) sub() *cobra.Command {
 				return err
 			}
 			return p.with(c.Context(), 0, opts, func(ctx context.Context, s session) error {
-				return s.read(ctx, c.Context(), args[0], count)
+				return s.read(ctx, args[0], count)
 			})
 		},
 	}
@@ -169,10 +169,12 @@ func (p *program) sub() *cobra.Command {
 }
 
 // read prints messages until there were count, or ctx ends; an interruption is an ordinary end.
-func (s session) read(ctx, interrupted context.Context, pattern string, count int) error {
+func (s session) read(interrupted context.Context, pattern string, count int) error {
 	if err := s.mustBeAgent(); err != nil {
 		return err
 	}
+	ctx, cancel := s.within(interrupted, 0)
+	defer cancel()
 	heard := make(chan *sdk.Delivery)
 	sub, err := s.SubscribeBytes(pattern, func(handling context.Context, d *sdk.Delivery) ([]byte, error) {
 		select {

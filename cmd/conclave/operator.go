@@ -77,26 +77,26 @@ func (p *program) signGenesis(dir, key string) error {
 	if err != nil {
 		return err
 	}
-	d, err := node.Describe(dir)
+	d, err := readGenesis(dir)
 	if err != nil {
 		return err
 	}
-	if !slices.Contains(d.Genesis.Roots, signer.ID()) {
+	if !slices.Contains(d.genesis.Roots, signer.ID()) {
 		return usageHint(fmt.Sprintf("%s is no root of this realm", signer.ID()),
 			"roots are named when it is made: conclave server init --root O...")
 	}
 	if err := node.SignGenesis(dir, signer); err != nil {
 		return err
 	}
-	if d, err = node.Describe(dir); err != nil {
+	if d, err = readGenesis(dir); err != nil {
 		return err
 	}
 	doc := map[string]any{
-		"realm": d.Realm.String(), "operator": signer.ID().String(), "signed": d.Signed, "needed": d.Genesis.Threshold,
+		"realm": d.realm.String(), "operator": signer.ID().String(), "signed": d.signed, "needed": d.genesis.Threshold,
 	}
 	return p.emit(doc, func(w io.Writer) {
-		fmt.Fprintf(w, "realm %s: %d of %d roots have signed\n", d.Realm, d.Signed, d.Genesis.Threshold)
-		if d.Signed >= d.Genesis.Threshold {
+		fmt.Fprintf(w, "realm %s: %d of %d roots have signed\n", d.realm, d.signed, d.genesis.Threshold)
+		if d.signed >= d.genesis.Threshold {
 			fmt.Fprintf(w, "next: conclave server run --data %s\n", dir)
 		}
 	})

@@ -101,7 +101,7 @@ func (p *program) initRealm(f initFlags) error {
 
 // initSolo makes the one operator, who signs at once.
 func (p *program) initSolo(f initFlags, rules policy.Policy) error {
-	if _, err := node.Describe(f.data); err == nil {
+	if _, err := readGenesis(f.data); err == nil {
 		return node.ErrExists.WithHint("run it: conclave server run --data " + f.data)
 	}
 	store, err := p.newContext(f.name)
@@ -115,7 +115,7 @@ func (p *program) initSolo(f initFlags, rules policy.Policy) error {
 	if err != nil {
 		return err
 	}
-	c := realmContext(d.Realm, []string{d.Listen}, d.Genesis.Nodes, f.key, operator)
+	c := realmContext(d.realm, []string{f.listen}, d.genesis.Nodes, f.key, operator)
 	if err := keep(store, f.name, c); err != nil {
 		return err
 	}
@@ -123,18 +123,18 @@ func (p *program) initSolo(f initFlags, rules policy.Policy) error {
 }
 
 // found makes a solo realm, signed by a new operator whose key it writes to f.key.
-func found(f initFlags, rules policy.Policy) (node.Description, identity.ID, error) {
+func found(f initFlags, rules policy.Policy) (beginning, identity.ID, error) {
 	operator, err := newOperator(f.key)
 	if err != nil {
-		return node.Description{}, identity.ID{}, err
+		return beginning{}, identity.ID{}, err
 	}
 	if _, err := node.Init(f.data, plan(f, rules, []identity.ID{operator.ID()})); err != nil {
-		return node.Description{}, identity.ID{}, errors.Join(err, os.Remove(f.key)) // the key of no realm
+		return beginning{}, identity.ID{}, errors.Join(err, os.Remove(f.key)) // the key of no realm
 	}
 	if err := node.SignGenesis(f.data, operator); err != nil {
-		return node.Description{}, identity.ID{}, err
+		return beginning{}, identity.ID{}, err
 	}
-	d, err := node.Describe(f.data)
+	d, err := readGenesis(f.data)
 	return d, operator.ID(), err
 }
 
@@ -167,13 +167,13 @@ func (p *program) dataDir(given string) (string, error) {
 }
 
 func (p *program) tellMade(f initFlags, key string) error {
-	d, err := node.Describe(f.data)
+	d, err := readGenesis(f.data)
 	if err != nil {
 		return err
 	}
 	m := made{
-		Realm: d.Realm.String(), Data: f.data, Policy: policyName(d), Listen: d.Listen, Pins: texts(d.Genesis.Nodes),
-		Roots: texts(d.Genesis.Roots), Signed: d.Signed, Needed: d.Genesis.Threshold, Operator: key,
+		Realm: d.realm.String(), Data: f.data, Policy: policyName(d), Listen: f.listen, Pins: texts(d.genesis.Nodes),
+		Roots: texts(d.genesis.Roots), Signed: d.signed, Needed: d.genesis.Threshold, Operator: key,
 	}
 	if key != "" {
 		m.Context = f.name
@@ -192,8 +192,8 @@ func (p *program) tellMade(f initFlags, key string) error {
 	})
 }
 
-func policyName(d node.Description) string {
-	if d.Genesis.Solo {
+func policyName(d beginning) string {
+	if d.genesis.Solo {
 		return policy.Solo
 	}
 	return policy.Standard

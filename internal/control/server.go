@@ -31,8 +31,10 @@ type Server struct {
 	ctx      context.Context
 	stop     context.CancelFunc
 	slots    chan struct{}
-	running  sync.WaitGroup
 	subs     []bus.Subscription
+
+	mu      sync.Mutex // held while running grows: nothing is added once Close waits
+	running sync.WaitGroup
 }
 
 // MaxConcurrent bounds the requests that a node works on at a time.
@@ -61,7 +63,9 @@ func (s *Server) Close() {
 	for _, sub := range s.subs {
 		_ = sub.Unsubscribe() // fails only when the connection is gone, which ends it as well
 	}
+	s.mu.Lock()
 	s.stop()
+	s.mu.Unlock()
 	s.running.Wait()
 }
 
@@ -80,6 +84,11 @@ func (s *Server) receive(subject string, data []byte) {
 	default:
 		s.answer(reply, nil, ErrBusy)
 		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx.Err() != nil {
+		return // closed; the caller asks again, or elsewhere
 	}
 	s.running.Go(func() {
 		defer func() { <-s.slots }()

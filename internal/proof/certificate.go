@@ -177,14 +177,30 @@ func (e *examination) verifyProposal() error {
 	return nil
 }
 
-// recomputeClass computes class, rule and deadline from the action and the policy, whatever the registry said.
+// CheckOpening computes from the policy what a proposal needs and who may vote on it, and refuses an opening that says
+// otherwise, whatever head it stands under. It says nothing about signatures, nor about who its parties are.
+func CheckOpening(rules policy.Policy, p consensus.Proposal, o consensus.Opening) error {
+	if err := checkClass(rules, p, o); err != nil {
+		return err
+	}
+	return checkElectorate(rules, p, o)
+}
+
 func (e *examination) recomputeClass() error {
-	p, o := e.proposal.Statement(), e.c.Opening
-	class, err := e.policy.Classify(p.Action, p.Class)
+	return checkClass(e.policy, e.proposal.Statement(), e.c.Opening)
+}
+
+func (e *examination) electorate() error {
+	return checkElectorate(e.policy, e.proposal.Statement(), e.c.Opening)
+}
+
+// checkClass computes class, rule and deadline from the action and the policy, whatever the registry said.
+func checkClass(rules policy.Policy, p consensus.Proposal, o consensus.Opening) error {
+	class, err := rules.Classify(p.Action, p.Class)
 	if err != nil {
 		return err
 	}
-	if class != o.Class || e.policy.Rule(class) != o.Rule {
+	if class != o.Class || rules.Rule(class) != o.Rule {
 		return fmt.Errorf("%w: %s, not %s", ErrClass, class, o.Class)
 	}
 	if o.Opened <= 0 || o.Deadline <= o.Opened || o.Deadline != min(o.Opened+o.Rule.Deadline, p.Expires) {
@@ -193,11 +209,10 @@ func (e *examination) recomputeClass() error {
 	return nil
 }
 
-// electorate checks who could vote, or that the proposer's level decides alone.
-func (e *examination) electorate() error {
-	p, o := e.proposal.Statement(), e.c.Opening
+// checkElectorate checks who could vote, or that the proposer's level decides alone.
+func checkElectorate(rules policy.Policy, p consensus.Proposal, o consensus.Opening) error {
 	if o.Alone {
-		alone := e.policy.Alone(level(o.Level), o.Class)
+		alone := rules.Alone(level(o.Level), o.Class)
 		if p.Proposer.Role() != identity.Agent || !alone || len(o.Voters) != 0 {
 			return fmt.Errorf("%w: L%d does not decide %s alone", ErrClass, o.Level, o.Class)
 		}
@@ -206,7 +221,7 @@ func (e *examination) electorate() error {
 	for _, v := range o.Voters {
 		weight := uint64(1)
 		if !v.Person() {
-			weight = e.policy.Rights(level(v.Level)).Weight
+			weight = rules.Rights(level(v.Level)).Weight
 		}
 		if v.Weight != weight || v.ID == p.Executor && !v.Person() {
 			return fmt.Errorf("%w: weight of %s", ErrClass, v.ID)

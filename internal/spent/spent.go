@@ -156,6 +156,19 @@ func (s *Store) Finish(decision wire.Digest, ok bool, detail string) error {
 	return s.put(decision, Record{State: Finished, OK: ok, Detail: detail})
 }
 
+// Forfeit notes that another copy of this store has used a decision that was claimed here: it is never begun here, and
+// how it ended is the other's to report.
+func (s *Store) Forfeit(decision wire.Digest) error {
+	r, err := s.Record(decision)
+	if err != nil {
+		return err
+	}
+	if r.State != Claimed {
+		return ErrOrder
+	}
+	return s.put(decision, Record{State: Finished, Reported: true, Detail: "used by a copy of this store"})
+}
+
 // Reported notes that the registry knows the outcome.
 func (s *Store) Reported(decision wire.Digest) error {
 	r, err := s.Record(decision)

@@ -1,0 +1,212 @@
+package sdk_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/seed-3e86d5b2/conclave/bus"
+	"github.com/seed-3e86d5b2/conclave/envelope"
+	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/internal/control"
+	"github.com/seed-3e86d5b2/conclave/internal/wire"
+	"github.com/seed-3e86d5b2/conclave/registry"
+	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/sdktest"
+)
+
+// A copy of an agent's whole directory, made before the action, does not run it a second time.
+func TestACopiedStoreRunsNothingAgain(t *testing.T) {
+	in(t, func(t *testing.T, realm *sdktest.Realm) {
+		dir, clone := filepath.Join(t.TempDir(), "spent"), filepath.Join(t.TempDir(), "clone")
+		alice := realm.Agent(t, "alice", sdktest.StateDir(dir))
+		d := propose(t, alice, write)
+		wait(t, d)
+		copyFiles(t, dir, clone)
+		var r runs
+		if err := alice.Execute(t.Context(), d, write, r.act); err != nil {
+			t.Fatal(err)
+		}
+		r.want(t, 1)
+		copied := realm.Agent(t, "alice", sdktest.StateDir(clone))
+		for range 2 {
+			picked, err := copied.Decision(t.Context(), d.ID())
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantCode(t, copied.Execute(t.Context(), picked, write, r.act), sdk.CodeSpent)
+		}
+		r.want(t, 1)
+		wantState(t, alice, d.ID(), "executed") // as the one that ran it said
+	})
+}
+
+func copyFiles(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.Mkdir(to, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	list, err := os.ReadDir(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range list {
+		if e.IsDir() {
+			continue
+		}
+		content, err := os.ReadFile(filepath.Join(from, e.Name()))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(to, e.Name()), content, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// One decision that cannot be shown does not keep voters from the others.
+func TestOneBadDecisionDoesNotHideTheOthers(t *testing.T) {
+	in(t, func(t *testing.T, realm *sdktest.Realm) {
+		alice, person := realm.Agent(t, "alice"), realm.Operator(t, 0)
+		bad, good := propose(t, alice, payment), propose(t, alice, exec)
+		if views, err := person.Waiting(t.Context()); err != nil || len(views) != 2 {
+			t.Fatalf("%d %v", len(views), err)
+		}
+		rewrite(realm, func(v *control.DecisionView) bool {
+			if v.ID != bad.ID() {
+				return false
+			}
+			v.Principal = control.Principal{}
+			return true
+		})
+		views, err := person.Waiting(t.Context())
+		if err != nil || len(views) != 1 || views[0].ID != good.ID() {
+			t.Errorf("%d %v", len(views), err)
+		}
+	})
+}
+
+// An agent that changes its key has no card until it signs one by the new key, and can be seen meanwhile.
+func TestAnAgentWithANewKeyIsStillSeen(t *testing.T) {
+	in(t, func(t *testing.T, realm *sdktest.Realm) {
+		mallory, person := realm.Agent(t, "mallory"), realm.Operator(t, 0)
+		handle(t, mallory, "text.upper", upper)
+		propose(t, mallory, exec)
+		next, err := wire.GenerateKey(rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := wire.Cosign(realm.ID(), identity.Succession{
+			Version: 1, Principal: mallory.ID(), Number: 1, Old: mallory.ID().Key(), New: next.Public(),
+			Issued: time.Now().UnixMilli(),
+		}, realm.Profile(t, "mallory").Signer.Key(), next)
+		if err != nil {
+			t.Fatal(err)
+		}
+		command, err := mallory.Admin().Prepare(registry.TypeSucceed, registry.Succeed{Succession: raw}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := person.Admin().Submit(t.Context(), command); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := person.Who(t.Context(), "mallory"); err != nil {
+			t.Error(err)
+		}
+		if views, err := person.Waiting(t.Context()); err != nil || len(views) != 1 {
+			t.Errorf("%d %v", len(views), err)
+		}
+	})
+}
+
+// What is not verified yet costs the receiver a bounded number of questions, however much of it there is.
+func TestStrangersDoNotSpendTheReceiversRate(t *testing.T) {
+	in(t, func(t *testing.T, realm *sdktest.Realm) {
+		bob, mallory := realm.Agent(t, "bob"), realm.Agent(t, "mallory")
+		handle(t, bob, "text.upper", upper)
+		asked := func() (n int) {
+			settle()
+			for _, p := range realm.Packets() {
+				if p.From == bob.ID() {
+					n++
+				}
+			}
+			return n
+		}
+		before := asked()
+		subject := bus.In(realm.ID()).Request(bob.ID(), bus.TokenOf(bob.Process()), mallory.ID())
+		for range 100 {
+			ghost := newProcess(t, realm, realm.Profile(t, "mallory").Signer) // that never connected
+			now := time.Now().UnixMilli()
+			raw, _, err := envelope.Seal(ghost, envelope.Draft{
+				To: envelope.ToProcess(bob.ID(), bob.Process()), Purpose: envelope.Request, Subject: subject, Counter: 1,
+				Issued: now, Expires: now + 60_000, Content: []byte("boo"),
+			}, ghost.SealingKey(), rand.Reader)
+			if err != nil {
+				t.Fatal(err)
+			}
+			realm.Inject(t, sdktest.Packet{Subject: subject, Data: raw})
+		}
+		if n := asked() - before; n == 0 || n > bus.MaxProcesses {
+			t.Errorf("100 envelopes of strangers made the receiver ask %d times", n)
+		}
+		mustCall(t, realm.Agent(t, "carol"), sdk.Any("text.upper")) // others are heard meanwhile
+		time.Sleep(11 * time.Second)                                // of the bubble's clock
+		mustCall(t, mallory, sdk.Any("text.upper"))                 // and the same one, honest again, later
+	})
+}
+
+// A key whose enrolment was handed in and not answered is not thrown away.
+func TestAKeyThatMayBeEnrolledIsKept(t *testing.T) {
+	in(t, func(t *testing.T, realm *sdktest.Realm) {
+		enrol := func(name string, answers func(n int, p sdktest.Packet) bool) (path string, err error) {
+			t.Helper()
+			text := realm.Invite(t, name)
+			path = filepath.Join(t.TempDir(), name+".key")
+			n := 0
+			realm.Intercept(func(p sdktest.Packet) []sdktest.Packet {
+				if p.From != realm.Node() || bytes.Contains([]byte(p.Subject), []byte(".hint.")) {
+					return []sdktest.Packet{p}
+				}
+				if n++; !answers(n, p) {
+					return nil
+				}
+				return []sdktest.Packet{p}
+			})
+			defer realm.Intercept(nil)
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			_, _, err = sdk.Enrol(ctx, text, sdk.KeepKey(path), sdk.Over(realm.Transport()))
+			return path, err
+		}
+		for _, c := range []struct {
+			name    string
+			answers func(n int, p sdktest.Packet) bool
+			ok      bool
+			kept    bool
+		}{
+			{"answered", func(int, sdktest.Packet) bool { return true }, true, true},
+			{"unanswered", func(n int, _ sdktest.Packet) bool { return n <= 1 }, false, true},
+			{"never-handed-in", func(int, sdktest.Packet) bool { return false }, false, false},
+		} {
+			path, err := enrol(c.name, c.answers)
+			if (err == nil) != c.ok {
+				t.Errorf("%s: %v", c.name, err)
+			}
+			if _, err := os.Stat(path); (err == nil) != c.kept {
+				t.Errorf("%s: the key file: %v", c.name, err)
+			}
+		}
+		if _, err := realm.Operator(t, 0).Who(t.Context(), "unanswered"); err != nil {
+			t.Errorf("its enrolment took effect: %v", err)
+		}
+		path, err := enrol("answered", func(int, sdktest.Packet) bool { return true })
+		if _, statErr := os.Stat(path); sdk.CodeOf(err) != "conflict" || !os.IsNotExist(statErr) {
+			t.Errorf("a name that is taken: %v, the key file: %v", err, statErr)
+		}
+	})
+}
