@@ -172,7 +172,7 @@ func TestAttacksWithAnEnrolledKey(t *testing.T) {
 	m.publish(subject, forged)
 	expect("a forged byte")
 
-	subject, raw = honest()
+	_, raw = honest()
 	m.publish(bus.In(m.profile.Realm).Request(otherID, bus.TokenOf(other.process), m.process.Principal()), raw)
 	expect("an envelope sent to another agent")
 	select {

@@ -23,6 +23,7 @@ var ErrProcesses = fault.New(fault.WindowFull, "registrar: this principal has to
 type process struct {
 	credential wire.Verified[identity.Credential]
 	presence   wire.Verified[discovery.Presence]
+	gone       bool // its connection has ended, and it has not come back
 }
 
 // presences is who is there: the credentials that connected and what their processes announced. It holds at most
@@ -42,9 +43,11 @@ func (p *presences) connect(c wire.Verified[identity.Credential], now int64) err
 	list := slices.DeleteFunc(p.live[id], func(q *process) bool {
 		return q.credential.Statement().Expires+identity.Skew <= now
 	})
-	if !slices.ContainsFunc(list, func(q *process) bool { return q.credential.ID() == c.ID() }) {
+	if i := slices.IndexFunc(list, func(q *process) bool { return q.credential.ID() == c.ID() }); i >= 0 {
+		list[i].gone = false
+	} else {
 		if len(list) >= maxProcesses {
-			list = p.dropIdle(list, now)
+			list = dropOne(list, now)
 		}
 		if len(list) >= maxProcesses {
 			return fmt.Errorf("%w: %d", ErrProcesses, len(list))
@@ -55,14 +58,18 @@ func (p *presences) connect(c wire.Verified[identity.Credential], now int64) err
 	return nil
 }
 
-// dropIdle makes room by forgetting a process that is not connected and no longer announces itself.
-func (p *presences) dropIdle(list []*process, now int64) []*process {
-	for i, q := range list {
-		if q.presence.IsZero() || q.presence.Statement().Expires+identity.Skew <= now {
-			return slices.Delete(list, i, i+1)
-		}
+// dropOne makes room: it forgets a process whose connection has ended, or else one that no longer announces itself.
+func dropOne(list []*process, now int64) []*process {
+	i := slices.IndexFunc(list, func(q *process) bool { return q.gone })
+	if i < 0 {
+		i = slices.IndexFunc(list, func(q *process) bool {
+			return q.presence.IsZero() || q.presence.Statement().Expires+identity.Skew <= now
+		})
 	}
-	return list
+	if i < 0 {
+		return list
+	}
+	return slices.Delete(list, i, i+1)
 }
 
 // announce takes a presence of a process that connected before, if it is newer than the last.
@@ -153,7 +160,7 @@ func (p *presences) leave(id identity.ID, credential wire.Digest) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if q := p.find(id, credential); q != nil {
-		q.presence = wire.Verified[discovery.Presence]{}
+		q.presence, q.gone = wire.Verified[discovery.Presence]{}, true
 	}
 }
 

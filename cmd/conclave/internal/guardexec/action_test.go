@@ -10,7 +10,7 @@ func TestActionChangesWithEveryPart(t *testing.T) {
 			Bound: []File{{Path: "/dir/a", Digest: [32]byte{3}}},
 		}
 	}
-	if base().Action().Digest() != base().Action().Digest() {
+	if first, second := base().Action(), base().Action(); first.Digest() != second.Digest() {
 		t.Fatal("equal descriptions are different actions")
 	}
 	if err := base().Action().Check(); err != nil {
