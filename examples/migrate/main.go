@@ -54,6 +54,7 @@ func (p *program) parse(args []string, help io.Writer) error {
 	flags.StringVar(&p.certificate, "certificate", "", "where the certificate is written (default: SQL file + .cert)")
 	flags.DurationVar(&p.timeout, "timeout", 0, "how long to wait for approval (default: as long as the decision is open)")
 	flags.StringVar(&p.reviewing, "review", "", "only review, as `statements` or backup, until interrupted")
+	flags.StringVar(&p.sample, "sample", "", "make a small database `file` to try with, and nothing else")
 	reviewers := flags.String("reviewer-context", "",
 		"contexts of the two reviewers, `A,B`, or one for both (default: --context); none: they run elsewhere")
 	switch err := flags.Parse(args); {
@@ -62,7 +63,7 @@ func (p *program) parse(args []string, help io.Writer) error {
 	case err != nil || flags.NArg() > 0:
 		return fmt.Errorf("%w: %q", errUsage, flags.Args())
 	}
-	if p.reviewing == "" && (p.database == "" || p.sqlFile == "") {
+	if p.reviewing == "" && p.sample == "" && (p.database == "" || p.sqlFile == "") {
 		return fmt.Errorf("%w: --db FILE and --sql FILE are needed", errUsage)
 	}
 	if p.certificate == "" {

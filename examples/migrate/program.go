@@ -31,6 +31,7 @@ type program struct {
 	context           string   // the migrator's, and a lone reviewer's
 	reviewers         []string // contexts of the reviewers that run in this process; none: they run elsewhere
 	reviewing         string   // be this reviewer, nothing else
+	sample            string   // make a database to try with here, nothing else
 	key               string
 	certificate       string // file
 	timeout           time.Duration
@@ -55,6 +56,9 @@ func (p *program) say(what, format string, args ...any) {
 
 // run does what the command line says. What it returns tells how it ended; see exitCode.
 func (p *program) run(ctx context.Context) (err error) {
+	if p.sample != "" {
+		return makeSample(p.sample)
+	}
 	if p.reviewing != "" {
 		return p.review(ctx)
 	}
