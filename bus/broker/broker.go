@@ -60,6 +60,7 @@ func Start(config Config) (*Broker, error) {
 		b.server.WaitForShutdown()
 		return nil, startError(config.Listen, log.failure())
 	}
+	log.started.Store(true)
 	b.sampler.Go(b.sample)
 	return b, nil
 }

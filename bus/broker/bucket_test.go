@@ -53,6 +53,7 @@ func TestBucketFollowsItsRate(t *testing.T) {
 func TestLoggerKeepsFatalAndBoundsTheRest(t *testing.T) {
 	var out strings.Builder
 	l := &logger{to: slog.New(slog.NewTextHandler(&out, nil))}
+	l.started.Store(true)
 	if l.failure() != nil {
 		t.Error("failed before it began")
 	}

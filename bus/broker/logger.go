@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -17,7 +18,8 @@ const linesPerSecond = 20
 
 // logger passes the server's lines on and keeps fatal ones instead of ending the process.
 type logger struct {
-	to *slog.Logger
+	to      *slog.Logger
+	started atomic.Bool // the server listens
 
 	mu         sync.Mutex
 	fatal      error
@@ -29,8 +31,15 @@ type logger struct {
 // Noticef implements [server.Logger].
 func (l *logger) Noticef(format string, v ...any) { l.write(slog.LevelDebug, format, v) }
 
-// Warnf implements [server.Logger].
-func (l *logger) Warnf(format string, v ...any) { l.write(slog.LevelWarn, format, v) }
+// Warnf implements [server.Logger]. What the server warns of while it starts is its own configuration, which is ours and
+// meant: clients that do not begin with TLS fail, for one.
+func (l *logger) Warnf(format string, v ...any) {
+	level := slog.LevelWarn
+	if !l.started.Load() {
+		level = slog.LevelDebug
+	}
+	l.write(level, format, v)
+}
 
 // Errorf implements [server.Logger]. Most of what the server calls an error is a client's fault.
 func (l *logger) Errorf(format string, v ...any) { l.write(slog.LevelWarn, format, v) }
