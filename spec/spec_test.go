@@ -16,8 +16,15 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/seed-3e86d5b2/conclave/audit"
+	"github.com/seed-3e86d5b2/conclave/consensus"
+	"github.com/seed-3e86d5b2/conclave/discovery"
+	"github.com/seed-3e86d5b2/conclave/envelope"
 	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/internal/ledger"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
+	"github.com/seed-3e86d5b2/conclave/policy"
+	"github.com/seed-3e86d5b2/conclave/registry"
 	"github.com/seed-3e86d5b2/conclave/trust"
 )
 
@@ -31,6 +38,45 @@ var claims = map[string]any{
 	"credential-claim": identity.Credential{},
 	"succession-claim": identity.Succession{},
 	"ticket-claim":     trust.Ticket{},
+	"presence-claim":   discovery.Presence{},
+	"card-claim":       discovery.Card{},
+	"card-capability":  discovery.Capability{},
+	"envelope-claim":   envelope.Envelope{},
+	"destination":      envelope.Destination{},
+	"batch-claim":      envelope.Batch{},
+	"head-claim":       audit.Head{},
+	"leaf":             audit.Leaf{},
+	"inclusion":        audit.Inclusion{},
+	"receipt":          audit.Receipt{},
+
+	"command-claim":  registry.Command{},
+	"tick":           registry.Tick{},
+	"enrol":          registry.Enrol{},
+	"add-operator":   registry.AddOperator{},
+	"set-status":     registry.SetStatus{},
+	"set-level":      registry.SetLevel{},
+	"grant":          registry.Grant{},
+	"put-card":       registry.PutCard{},
+	"succeed":        registry.Succeed{},
+	"raise-epoch":    registry.RaiseEpoch{},
+	"propose":        registry.Propose{},
+	"cast":           registry.Cast{},
+	"consume":        registry.Consume{},
+	"report":         registry.Report{},
+	"change":         registry.Change{},
+	"log-entry":      ledger.Entry{},
+	"proposal-claim": consensus.Proposal{},
+	"action":         consensus.Action{},
+	"opening":        consensus.Opening{},
+	"rule":           consensus.Rule{},
+	"ballot-claim":   consensus.Ballot{},
+	"certificate":    consensus.Certificate{},
+	"verdict":        consensus.Verdict{},
+	"consumption":    consensus.Consumption{},
+	"policy":         policy.Policy{},
+	"policy-level":   policy.Level{},
+	"policy-kind":    policy.Kind{},
+	"rights":         trust.Rights{},
 }
 
 func read(t *testing.T, name string) string {
@@ -63,7 +109,7 @@ func TestGrammarMatchesTheCode(t *testing.T) {
 		for _, f := range reflect.VisibleFields(reflect.TypeOf(claim)) {
 			label, options, _ := strings.Cut(f.Tag.Get("cbor"), ",")
 			optional := ""
-			if strings.Contains(options, "omitempty") {
+			if strings.Contains(options, "omit") {
 				optional = "? "
 			}
 			want = append(want, optional+label+" "+strings.ToLower(f.Name))
@@ -77,7 +123,7 @@ func TestGrammarMatchesTheCode(t *testing.T) {
 // TestEveryStatementHasAGrammar holds: whoever adds a verifier adds the payload to claims.
 func TestEveryStatementHasAGrammar(t *testing.T) {
 	for _, name := range statements() {
-		if claims[name+"-claim"] == nil {
+		if claims[name+"-claim"] == nil && claims[name] == nil && name != "tally" { // a tally is of ballots
 			t.Errorf("%s is not in claims", name)
 		}
 	}

@@ -16,6 +16,21 @@ var verifiers = map[string]func(v vector, raw []byte) error{
 	"credential": verifyCredential,
 	"succession": verifySuccession,
 	"ticket":     verifyTicket,
+	"presence":   verifyPresence,
+	"card":       verifyCard,
+	"envelope":   verifyEnvelope,
+	"batch":      verifyEnvelope,
+	"head":       verifyHead,
+	"inclusion":  verifyInclusion,
+
+	// Provisional, v: 0.
+	"command":     verifyCommand,
+	"proposal":    verifyProposal,
+	"opening":     verifyOpening,
+	"ballot":      verifyBallot,
+	"tally":       verifyTally,
+	"certificate": verifyCertificate,
+	"consumption": verifyConsumption,
 }
 
 // chainContext is the statements that lead to the verifier's roster.
