@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"strings"
@@ -13,14 +14,15 @@ import (
 	"github.com/seed-3e86d5b2/conclave/trust"
 )
 
-// MaxProcesses is how many live credentials of one principal are remembered.
+// MaxProcesses is how many live credentials of one principal are remembered: the newest. Others can be learned again; what
+// was accepted from them is not forgotten here, because the windows remember that.
 const MaxProcesses = 8
 
 var (
 	// ErrUnknown is returned for senders of whom no ticket, or no such credential, was learned.
 	ErrUnknown = fault.New(fault.Unknown, "bus: unknown sender")
-	// ErrFull is returned when there is no room for one more principal, or one more process of a principal. Nothing
-	// that is still valid is forgotten to make some.
+	// ErrFull is returned when there is no room for one more principal. None whose ticket is valid is forgotten to make
+	// some.
 	ErrFull = fault.New(fault.WindowFull, "bus: no room to remember one more sender")
 )
 
@@ -120,11 +122,24 @@ func (p *Peers) Add(credential []byte, ticket wire.Verified[trust.Ticket], now i
 	if _, again := known.processes[verified.ID()]; !again && len(known.processes) >= MaxProcesses {
 		known.sweep(now)
 		if len(known.processes) >= MaxProcesses {
-			return ErrFull
+			known.dropOldest()
 		}
 	}
 	known.processes[verified.ID()] = processOf{verified, known.ticket.Key}
 	return nil
+}
+
+// dropOldest forgets the credential that was issued first: most likely of a process that has ended.
+func (k *peer) dropOldest() {
+	var oldest wire.Digest
+	var issued int64
+	for id, s := range k.processes {
+		at := s.credential.Statement().Issued
+		if oldest.IsZero() || at < issued || at == issued && bytes.Compare(id[:], oldest[:]) < 0 {
+			oldest, issued = id, at
+		}
+	}
+	delete(k.processes, oldest)
 }
 
 // sweep forgets principals whose tickets have ended: they are refused anyway until a new one comes.

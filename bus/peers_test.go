@@ -172,11 +172,24 @@ func TestAddRefusesCredentials(t *testing.T) {
 func TestBounds(t *testing.T) {
 	f := newFleet(t, 2)
 	s := f.agent()
-	for range MaxProcesses {
+	first, err := identity.NewProcess(realmID, s, 1, began-1, 60*60*1000)
+	f.must(err)
+	f.must(f.peers.Add(first.Credential().Raw(), f.ticket(s), now))
+	for range MaxProcesses - 1 {
 		f.must(f.peers.Add(f.process(s, 1).Credential().Raw(), f.ticket(s), now))
 	}
+	known := func(p *identity.Process) error {
+		_, err := f.peers.Sender(s.ID(), p.Credential().ID(), now)
+		return err
+	}
+	f.must(known(first))
 	ninth := f.process(s, 2)
-	f.want("ninth process", f.peers.Add(ninth.Credential().Raw(), f.ticket(s), now), ErrFull)
+	f.must(f.peers.Add(ninth.Credential().Raw(), f.ticket(s), now))
+	f.must(known(ninth))
+	f.want("the oldest, after a ninth", known(first), ErrUnknown)
+	f.must(f.peers.Add(first.Credential().Raw(), f.ticket(s), now)) // it is there after all
+	f.must(known(first))
+	f.must(known(ninth))
 	raised := f.ticket(s, at(6), func(t *trust.Ticket) { t.Epoch = 2 })
 	f.must(f.peers.Add(ninth.Credential().Raw(), raised, now)) // the eight are superseded
 	f.must(f.peers.Learn(f.ticket(f.agent()), now))

@@ -46,6 +46,7 @@ type Certificate struct {
 	Enrolments [][]byte   `cbor:"12,keyasint,omitempty"` // of the proposer and the voters that are agents
 	Operators  [][]byte   `cbor:"13,keyasint,omitempty"` // commands that made operators of those who are not roots
 	Keys       [][]byte   `cbor:"14,keyasint,omitempty"` // successions of everybody named here who has had any
+	Levels     [][]byte   `cbor:"15,keyasint,omitempty"` // commands that raised agents above what their tokens gave
 }
 
 // ParseCertificate reads a certificate and proves nothing about it.

@@ -103,3 +103,27 @@ func TestSecondSuccessionRefusals(t *testing.T) {
 		})
 	}
 }
+
+func TestVerifyFormerKey(t *testing.T) {
+	realm, id := wire.Realm{1}, signer(identity.Agent, 1).ID()
+	chain := successions(t, realm, 3)
+	for n := range byte(4) {
+		wantCode(t, identity.VerifyFormerKey(realm, id, chain, key(n+1).Public()), "")
+	}
+	for _, row := range []struct {
+		name  string
+		chain [][]byte
+		key   wire.PublicKey
+		want  fault.Code
+	}{
+		{"a stranger's", chain, key(9).Public(), fault.BadKey},
+		{"one to come", chain[:1], key(3).Public(), fault.BadKey},
+		{"of no chain", nil, key(2).Public(), fault.BadKey},
+		{"by a broken chain", [][]byte{chain[1]}, key(3).Public(), fault.Malformed},
+		{"none", chain, wire.PublicKey{}, fault.BadKey},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			wantCode(t, identity.VerifyFormerKey(realm, id, row.chain, row.key), row.want)
+		})
+	}
+}

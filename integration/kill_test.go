@@ -112,12 +112,12 @@ func decide(ctx context.Context, executor, operator *sdk.Agent, action sdk.Actio
 // approve votes until the registry says that it has the vote, whatever happens to the node meanwhile.
 func approve(ctx context.Context, operator *sdk.Agent, id string) error {
 	for {
-		v, err := operator.View(ctx, id)
+		v, err := operator.Ballots().View(ctx, id)
 		if err == nil && v.State != "open" {
 			return nil
 		}
 		if err == nil {
-			_, err = operator.Vote(ctx, v, sdk.Approve("test"))
+			_, err = operator.Ballots().Vote(ctx, v, sdk.Approve("test"))
 		}
 		if code := sdk.CodeOf(err); err == nil || code == sdk.CodeSpent {
 			return nil
@@ -210,7 +210,7 @@ func (w *world) killGuard(operator *sdk.Agent, args []string, random *rand.Rand)
 // waiting returns the id of a decision that waits for the operator.
 func waiting(ctx context.Context, operator *sdk.Agent) (string, error) {
 	for ctx.Err() == nil {
-		list, err := operator.Waiting(ctx)
+		list, err := operator.Ballots().Waiting(ctx)
 		if err != nil {
 			return "", err
 		}

@@ -37,7 +37,7 @@ func TestCallIsAnsweredAndTheCallerVerified(t *testing.T) {
 		if from != want {
 			t.Errorf("from %+v, want %+v", from, want)
 		}
-		if me, err := alice.Me(t.Context()); err != nil || me != want {
+		if me, err := alice.Who(t.Context(), alice.ID().String()); err != nil || me != want {
 			t.Errorf("me %+v %v", me, err)
 		}
 		if who, err := bob.Who(t.Context(), "alice"); err != nil || who != want {

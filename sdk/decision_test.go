@@ -36,9 +36,9 @@ func propose(t *testing.T, a *sdk.Agent, action sdk.Action) *sdk.Decision {
 // vote casts an operator's or agent's vote on a decision.
 func vote(t *testing.T, voter *sdk.Agent, d *sdk.Decision, v sdk.Vote) {
 	t.Helper()
-	seen, err := voter.View(t.Context(), d.ID().String())
+	seen, err := voter.Ballots().View(t.Context(), d.ID().String())
 	if err == nil {
-		_, err = voter.Vote(t.Context(), seen, v)
+		_, err = voter.Ballots().Vote(t.Context(), seen, v)
 	}
 	if err != nil {
 		t.Fatalf("vote: %v", err)
@@ -85,7 +85,7 @@ func TestAPersonDecidesBigThings(t *testing.T) {
 	in(t, func(t *testing.T, realm *sdktest.Realm) {
 		alice, person := realm.Agent(t, "alice"), realm.Operator(t, 0)
 		d := propose(t, alice, payment)
-		waiting, err := person.Waiting(t.Context())
+		waiting, err := person.Ballots().Waiting(t.Context())
 		if err != nil || len(waiting) != 1 {
 			t.Fatalf("%d waiting: %v", len(waiting), err)
 		}
@@ -99,7 +99,7 @@ func TestAPersonDecidesBigThings(t *testing.T) {
 			_, err := d.Wait(t.Context())
 			result <- err
 		}()
-		state, err := person.Vote(t.Context(), v, sdk.Approve("fine").Confident(900))
+		state, err := person.Ballots().Vote(t.Context(), v, sdk.Approve("fine").Confident(900))
 		if err != nil || state != consensus.Approved {
 			t.Fatalf("%s %v", state, err)
 		}
@@ -109,12 +109,12 @@ func TestAPersonDecidesBigThings(t *testing.T) {
 		if c := wait(t, d); c.Ballots() != 1 || c.Class() != consensus.R3 || !c.Expires().After(time.Now()) {
 			t.Errorf("certificate of %d ballots until %s", c.Ballots(), c.Expires())
 		}
-		_, err = person.Vote(t.Context(), v, sdk.Reject("no"))
+		_, err = person.Ballots().Vote(t.Context(), v, sdk.Reject("no"))
 		wantCode(t, err, sdk.CodeSpent)
-		if waiting, err := person.Waiting(t.Context()); err != nil || len(waiting) != 0 {
+		if waiting, err := person.Ballots().Waiting(t.Context()); err != nil || len(waiting) != 0 {
 			t.Errorf("%d waiting: %v", len(waiting), err)
 		}
-		v, err = person.View(t.Context(), d.ID().String()[:8])
+		v, err = person.Ballots().View(t.Context(), d.ID().String()[:8])
 		if err != nil || v.State != "approved" || len(v.Ballots) != 1 || v.Ballots[0].Confidence != 900 ||
 			v.Ballots[0].Reason != "fine" || v.Ballots[0].Voter != person.ID() {
 			t.Errorf("view %+v %v", v, err)
@@ -128,11 +128,11 @@ func TestWhoIsNotInTheElectorateDoesNotVote(t *testing.T) {
 		other := realm.Agent(t, "other", sdktest.Of(1))
 		d := propose(t, alice, exec)
 		for _, a := range []*sdk.Agent{alice, mate, realm.Operator(t, 0)} { // all of the proposer's operator
-			seen, err := a.View(t.Context(), d.ID().String())
+			seen, err := a.Ballots().View(t.Context(), d.ID().String())
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = a.Vote(t.Context(), seen, sdk.Approve(""))
+			_, err = a.Ballots().Vote(t.Context(), seen, sdk.Approve(""))
 			wantCode(t, err, sdk.CodeDenied)
 		}
 		vote(t, other, d, sdk.Approve(""))
@@ -296,11 +296,11 @@ func TestADecisionIsPickedUpByItsID(t *testing.T) {
 		_, err = other.Decision(t.Context(), sdk.Digest{1})
 		wantCode(t, err, "unknown")
 		for _, id := range []string{"", "abc", "zz", strings.Repeat("g", 64), strings.Repeat("a", 66)} {
-			if _, err := other.View(t.Context(), id); sdk.CodeOf(err) != "usage" {
+			if _, err := other.Ballots().View(t.Context(), id); sdk.CodeOf(err) != "usage" {
 				t.Errorf("id %q: %v", id, err)
 			}
 		}
-		list, err := other.Decisions(t.Context())
+		list, err := other.Ballots().List(t.Context())
 		if err != nil || len(list) != 1 || list[0].Proposer != "alice" || list[0].State != "approved" {
 			t.Errorf("list %+v %v", list, err)
 		}
@@ -341,7 +341,7 @@ func TestANodeThatMisstatesADecisionIsNotBelieved(t *testing.T) {
 		vote(t, person, other, sdk.Approve(""))
 		var theOther control.DecisionView
 		rewrite(realm, func(v *control.DecisionView) bool { theOther = *v; return false })
-		if _, err := person.View(t.Context(), other.ID().String()); err != nil {
+		if _, err := person.Ballots().View(t.Context(), other.ID().String()); err != nil {
 			t.Fatal(err)
 		}
 		for name, change := range map[string]func(v *control.DecisionView){
@@ -364,16 +364,16 @@ func TestANodeThatMisstatesADecisionIsNotBelieved(t *testing.T) {
 				change(v)
 				return true
 			})
-			if _, err := person.View(t.Context(), d.ID().String()); err == nil {
+			if _, err := person.Ballots().View(t.Context(), d.ID().String()); err == nil {
 				t.Errorf("%s passed", name)
 			}
 		}
 		rewrite(realm, func(v *control.DecisionView) bool { *v = theOther; return len(v.Proposal) > 0 })
-		if _, err := person.View(t.Context(), d.ID().String()); err == nil {
+		if _, err := person.Ballots().View(t.Context(), d.ID().String()); err == nil {
 			t.Error("another decision passed for the one asked for")
 		}
 		realm.Intercept(nil)
-		if _, err := person.View(t.Context(), d.ID().String()); err != nil {
+		if _, err := person.Ballots().View(t.Context(), d.ID().String()); err != nil {
 			t.Error(err)
 		}
 	})

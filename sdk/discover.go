@@ -27,7 +27,7 @@ type Found struct {
 // Discover yields the live processes that match; those that do not verify are left out. The order is arbitrary.
 func (a *Agent) Discover(ctx context.Context, q Query) iter.Seq2[Found, error] {
 	return func(yield func(Found, error) bool) {
-		found, err := a.discover(ctx, q)
+		found, err := discover(ctx, a.circle, q)
 		if err != nil {
 			yield(Found{}, err)
 			return
@@ -40,7 +40,7 @@ func (a *Agent) Discover(ctx context.Context, q Query) iter.Seq2[Found, error] {
 	}
 }
 
-func (a *Agent) discover(ctx context.Context, q Query) ([]Found, error) {
+func discover(ctx context.Context, among *acquaintances, q Query) ([]Found, error) {
 	f := control.Find{Capability: q.Capability}
 	if q.Agent != "" {
 		w, err := whoOf(q.Agent)
@@ -49,7 +49,7 @@ func (a *Agent) discover(ctx context.Context, q Query) ([]Found, error) {
 		}
 		f.ID, f.Name = w.ID, w.Name
 	}
-	list, err := a.find(ctx, f)
+	list, err := among.find(ctx, f)
 	if err != nil {
 		return nil, err
 	}

@@ -24,7 +24,6 @@ const (
 	CodeSpent        = fault.Spent
 	CodeUncertain    = fault.Uncertain
 	CodeQuarantined  = fault.Quarantined
-	CodeReplayed     = fault.Replayed
 )
 
 // Errorf makes an error with a code. A handler that returns one sends code and text to the caller.

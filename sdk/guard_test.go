@@ -39,7 +39,7 @@ func (r *runs) want(t *testing.T, n int) {
 // wantState checks where the registry says that a decision is.
 func wantState(t *testing.T, a *sdk.Agent, id sdk.Digest, want string) {
 	t.Helper()
-	v, err := a.View(t.Context(), id.String())
+	v, err := a.Ballots().View(t.Context(), id.String())
 	if err != nil || v.State != want {
 		t.Fatalf("state %q %v, want %q", v.State, err, want)
 	}
@@ -321,7 +321,7 @@ func TestAnUncertainLogNeitherLosesNorDoubles(t *testing.T) {
 				}
 				wantErr(t, alice.Execute(t.Context(), d, write, r.act), sdk.ErrSpent)
 				r.want(t, 1)
-				list, err := alice.Decisions(t.Context())
+				list, err := alice.Ballots().List(t.Context())
 				if err != nil || len(list) != 1 || list[0].State != "executed" {
 					t.Errorf("%+v %v", list, err)
 				}

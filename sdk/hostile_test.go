@@ -1,7 +1,6 @@
 package sdk_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"os"
@@ -73,7 +72,7 @@ func TestOneBadDecisionDoesNotHideTheOthers(t *testing.T) {
 	in(t, func(t *testing.T, realm *sdktest.Realm) {
 		alice, person := realm.Agent(t, "alice"), realm.Operator(t, 0)
 		bad, good := propose(t, alice, payment), propose(t, alice, exec)
-		if views, err := person.Waiting(t.Context()); err != nil || len(views) != 2 {
+		if views, err := person.Ballots().Waiting(t.Context()); err != nil || len(views) != 2 {
 			t.Fatalf("%d %v", len(views), err)
 		}
 		rewrite(realm, func(v *control.DecisionView) bool {
@@ -83,7 +82,7 @@ func TestOneBadDecisionDoesNotHideTheOthers(t *testing.T) {
 			v.Principal = control.Principal{}
 			return true
 		})
-		views, err := person.Waiting(t.Context())
+		views, err := person.Ballots().Waiting(t.Context())
 		if err != nil || len(views) != 1 || views[0].ID != good.ID() {
 			t.Errorf("%d %v", len(views), err)
 		}
@@ -117,7 +116,7 @@ func TestAnAgentWithANewKeyIsStillSeen(t *testing.T) {
 		if _, err := person.Who(t.Context(), "mallory"); err != nil {
 			t.Error(err)
 		}
-		if views, err := person.Waiting(t.Context()); err != nil || len(views) != 1 {
+		if views, err := person.Ballots().Waiting(t.Context()); err != nil || len(views) != 1 {
 			t.Errorf("%d %v", len(views), err)
 		}
 	})
@@ -163,16 +162,18 @@ func TestStrangersDoNotSpendTheReceiversRate(t *testing.T) {
 // A key whose enrolment was handed in and not answered is not thrown away.
 func TestAKeyThatMayBeEnrolledIsKept(t *testing.T) {
 	in(t, func(t *testing.T, realm *sdktest.Realm) {
-		enrol := func(name string, answers func(n int, p sdktest.Packet) bool) (path string, err error) {
+		answers := func(p sdktest.Packet) bool { return p.From == realm.Node() }
+		submissions := func(p sdktest.Packet) bool {
+			var reply control.Reply
+			var out control.Submitted
+			return answers(p) && wire.Decode(p.Data, &reply) == nil && wire.Decode(reply.Body, &out) == nil
+		}
+		enrol := func(name string, lost func(sdktest.Packet) bool) (path string, err error) {
 			t.Helper()
 			text := realm.Invite(t, name)
 			path = filepath.Join(t.TempDir(), name+".key")
-			n := 0
 			realm.Intercept(func(p sdktest.Packet) []sdktest.Packet {
-				if p.From != realm.Node() || bytes.Contains([]byte(p.Subject), []byte(".hint.")) {
-					return []sdktest.Packet{p}
-				}
-				if n++; !answers(n, p) {
+				if lost(p) {
 					return nil
 				}
 				return []sdktest.Packet{p}
@@ -183,19 +184,21 @@ func TestAKeyThatMayBeEnrolledIsKept(t *testing.T) {
 			_, _, err = sdk.Enrol(ctx, text, sdk.KeepKey(path), sdk.Over(realm.Transport()))
 			return path, err
 		}
+		nothing := func(sdktest.Packet) bool { return false }
 		for _, c := range []struct {
-			name    string
-			answers func(n int, p sdktest.Packet) bool
-			ok      bool
-			kept    bool
+			name string
+			lost func(sdktest.Packet) bool
+			code sdk.Code
+			kept bool
 		}{
-			{"answered", func(int, sdktest.Packet) bool { return true }, true, true},
-			{"unanswered", func(n int, _ sdktest.Packet) bool { return n <= 1 }, false, true},
-			{"never-handed-in", func(int, sdktest.Packet) bool { return false }, false, false},
+			{"answered", nothing, "", true},
+			{"unanswered", submissions, sdk.CodeUncertain, true},
+			{"never-handed-in", answers, sdk.CodeUncertain, false},
+			{"answered", nothing, "conflict", false}, // the name is taken
 		} {
-			path, err := enrol(c.name, c.answers)
-			if (err == nil) != c.ok {
-				t.Errorf("%s: %v", c.name, err)
+			path, err := enrol(c.name, c.lost)
+			if sdk.CodeOf(err) != c.code {
+				t.Errorf("%s: %v has code %q, want %q", c.name, err, sdk.CodeOf(err), c.code)
 			}
 			if _, err := os.Stat(path); (err == nil) != c.kept {
 				t.Errorf("%s: the key file: %v", c.name, err)
@@ -204,9 +207,24 @@ func TestAKeyThatMayBeEnrolledIsKept(t *testing.T) {
 		if _, err := realm.Operator(t, 0).Who(t.Context(), "unanswered"); err != nil {
 			t.Errorf("its enrolment took effect: %v", err)
 		}
-		path, err := enrol("answered", func(int, sdktest.Packet) bool { return true })
-		if _, statErr := os.Stat(path); sdk.CodeOf(err) != "conflict" || !os.IsNotExist(statErr) {
-			t.Errorf("a name that is taken: %v, the key file: %v", err, statErr)
+	})
+}
+
+// An agent that is started anew many times, as by a shell, is heard each time, by who runs all along.
+func TestAnAgentMayBeRestartedOften(t *testing.T) {
+	in(t, func(t *testing.T, realm *sdktest.Realm) {
+		handle(t, realm.Agent(t, "bob"), "text.upper", upper)
+		realm.Agent(t, "alice")
+		for range 3 * bus.MaxProcesses {
+			a, err := sdk.Connect(t.Context(), sdk.WithProfile(realm.Profile(t, "alice")), sdk.Over(realm.Transport()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			mustCall(t, a, sdk.Any("text.upper"))
+			if err := a.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute) // of the bubble's clock: until its presence has ended
 		}
 	})
 }

@@ -127,7 +127,7 @@ func TestAfterClose(t *testing.T) {
 		wantErr(t, err, sdk.ErrClosed)
 		_, err = sdk.Publish(t.Context(), alice, "news.local", note{1})
 		wantErr(t, err, sdk.ErrClosed)
-		if _, err := alice.Me(t.Context()); !errors.Is(err, sdk.ErrClosed) {
+		if _, err := alice.Who(t.Context(), alice.ID().String()); !errors.Is(err, sdk.ErrClosed) {
 			t.Errorf("me: %v", err)
 		}
 		if err := sdk.Handle(alice, "text.lower", upper); err == nil {

@@ -17,10 +17,10 @@ type strangers struct {
 
 const (
 	strangerTime = 10 * 1000        // ms
-	strangerAsks = bus.MaxProcesses // in that time; an honest sender has no more processes
+	strangerAsks = bus.MaxProcesses // in that time that came to nothing
 )
 
-// admit reports whether the node may be asked about the sender once more.
+// admit reports whether the node may be asked about the sender once more, and counts it.
 func (s *strangers) admit(from identity.ID, now int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -29,4 +29,13 @@ func (s *strangers) admit(from identity.ID, now int64) bool {
 	}
 	s.asked[from]++
 	return s.asked[from] <= strangerAsks
+}
+
+// forgive takes back what was counted for a question that led to a verified message.
+func (s *strangers) forgive(from identity.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.asked[from] > 0 {
+		s.asked[from]--
+	}
 }

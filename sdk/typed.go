@@ -45,7 +45,7 @@ func Handle[In, Out any](a *Agent, capability string, h Handler[In, Out], opts .
 		return err
 	}
 	card := discovery.Capability{Name: capability, Input: in.text, Output: out.text}
-	return a.handle(card, func(ctx context.Context, d *Delivery) ([]byte, error) {
+	return a.service.handle(card, func(ctx context.Context, d *Delivery) ([]byte, error) {
 		data, err := in.decode(d.Content)
 		if err != nil {
 			return nil, err

@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -74,10 +75,9 @@ func TestForgedViewsAreNotShown(t *testing.T) {
 		}
 		before := l.worker
 		l.worker = w.Rotate(l.worker)
-		a := &Agent{realm: w.Realm}
-		a.lore.Store(&lore{authority: w.Ledger.Authority(), policy: w.Policy})
+		known := lore{authority: w.Ledger.Authority(), policy: w.Policy}
 
-		v, err := a.verifyView(l.view(d.Proposal, opening))
+		v, err := verifyView(l.view(d.Proposal, opening), known, time.Now().UnixMilli())
 		if err != nil || v.Executor != l.worker.ID() || v.Proposer.ID != l.worker.ID() {
 			t.Fatalf("an honest view, by the proposer's former key: %+v, %v", v, err)
 		}
@@ -92,7 +92,14 @@ func TestForgedViewsAreNotShown(t *testing.T) {
 				o.Key = w.Nodes[0].Public()
 			}, fault.BadKey},
 			{"signed by another agent", l.intern.Key(), func(o *consensus.Opening) { o.Key = l.intern.Public() }, fault.BadKey},
-			{"another operator's agent", before.Key(), func(o *consensus.Opening) { o.Operator = w.Roots[2].ID() }, fault.Misaddressed},
+			{"another operator's agent", before.Key(), func(o *consensus.Opening) {
+				o.Operator = w.Roots[2].ID() // so that its own operator may vote
+				o.Voters = nil
+				for _, root := range w.Roots[:2] {
+					o.Voters = append(o.Voters, consensus.Voter{ID: root.ID(), Key: root.Public(), Operator: root.ID(), Weight: 1})
+				}
+				slices.SortFunc(o.Voters, func(x, y consensus.Voter) int { return x.ID.Compare(y.ID) })
+			}, fault.Misaddressed},
 			{"decided alone", before.Key(), func(o *consensus.Opening) { o.Alone, o.Voters = true, nil }, fault.Denied},
 			{"a voter that weighs more", before.Key(), func(o *consensus.Opening) {
 				o.Voters = append([]consensus.Voter{}, o.Voters...)
@@ -111,7 +118,7 @@ func TestForgedViewsAreNotShown(t *testing.T) {
 			if c.name != "a longer deadline" {
 				forged.Deadline = min(forged.Opened+forged.Rule.Deadline, claimed.Claim.Expires)
 			}
-			if _, err := a.verifyView(l.view(raw, forged)); fault.CodeOf(err) != c.want {
+			if _, err := verifyView(l.view(raw, forged), known, time.Now().UnixMilli()); fault.CodeOf(err) != c.want {
 				t.Errorf("%s: %v has code %q, want %q", c.name, err, fault.CodeOf(err), c.want)
 			}
 		}

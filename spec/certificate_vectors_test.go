@@ -45,6 +45,14 @@ func (g certified) honest() {
 	g.ok("ok-voter-enrolled", g.invent(voterOf(fresh, g.d.ID()), fresh.Key(), func(c *certificate) {
 		c.Enrolments = append(slices.Clone(c.Enrolments), g.enrolled(fresh, g.d.ID(), g.d.Key()))
 	}))
+	g.no("level-of-a-voter", "level", fault.Unknown, changed(g.approved, func(c *certificate) { c.Levels = nil }))
+	g.no("level-of-who-decides-alone", "level", fault.Unknown, changed(g.alone, func(c *certificate) { c.Levels = nil }))
+	g.no("raised-by-one", "raised", fault.Unknown, changed(g.approved, func(c *certificate) {
+		c.Levels = append(slices.Clone(c.Levels), g.raise(registry.TypeLevel, g.auditor.ID(), g.d))
+	}))
+	g.no("raise-of-another-type", "raise-type", fault.WrongKind, changed(g.approved, func(c *certificate) {
+		c.Levels = append(slices.Clone(c.Levels), g.raise(registry.TypeGrant, g.auditor.ID(), g.d, g.b))
+	}))
 	g.ok("ok-voter-appointed", g.invent(voterOf(late, late.ID()), late.Key(), func(c *certificate) {
 		c.Operators = append([][]byte{g.appointment(late.ID(), registry.TypeOperator, g.d, g.b)}, c.Operators...)
 	}))

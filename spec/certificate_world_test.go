@@ -92,6 +92,9 @@ func (t *court) invent(voter consensus.Voter, by wire.Key, change func(*certific
 	c := t.approved
 	c.Opening.Voters = slices.DeleteFunc(slices.Clone(c.Opening.Voters), func(v consensus.Voter) bool { return v.ID == voter.ID })
 	c.Opening.Voters = voters(append(c.Opening.Voters, voter)...)
+	if !voter.Person() { // operators did give it its level: that is not what is wrong with it
+		c.Levels = append(slices.Clone(c.Levels), t.raise(registry.TypeLevel, voter.ID, t.d, t.b))
+	}
 	if change != nil {
 		change(&c)
 	}
@@ -103,6 +106,12 @@ func (t *court) invent(voter consensus.Voter, by wire.Key, change func(*certific
 // appointment is a command that makes somebody an operator.
 func (t *court) appointment(who identity.ID, typ registry.Type, by ...identity.Signer) []byte {
 	c := t.Command(by[0].ID(), typ, registry.AddOperator{Operator: who, Name: "ghost"})
+	return cosigned(t.Realm, c, ledgertest.Keys(by...)...)
+}
+
+// raise is a command that gives an agent L3.
+func (t *court) raise(typ registry.Type, who identity.ID, by ...identity.Signer) []byte {
+	c := t.Command(by[0].ID(), typ, registry.SetLevel{Principal: who, Level: identity.Journeyer})
 	return cosigned(t.Realm, c, ledgertest.Keys(by...)...)
 }
 

@@ -159,7 +159,7 @@ func (p *program) propose(ctx context.Context) (*sdk.Decision, error) {
 	if err != nil {
 		return nil, err
 	}
-	v, err := p.migrator.View(ctx, decision.ID().String())
+	v, err := p.migrator.Ballots().View(ctx, decision.ID().String())
 	if err != nil {
 		return nil, err
 	}
@@ -175,7 +175,7 @@ func (p *program) propose(ctx context.Context) (*sdk.Decision, error) {
 
 // earlier says what became of the decision that the key was used for. It runs nothing.
 func (p *program) earlier(ctx context.Context, conflict error) error {
-	list, err := p.migrator.Decisions(ctx)
+	list, err := p.migrator.Ballots().List(ctx)
 	if err != nil {
 		return errors.Join(conflict, err)
 	}
@@ -183,7 +183,7 @@ func (p *program) earlier(ctx context.Context, conflict error) error {
 		if s.Kind != migration.Kind || s.Target != p.request.Database {
 			continue
 		}
-		v, err := p.migrator.View(ctx, s.ID.String())
+		v, err := p.migrator.Ballots().View(ctx, s.ID.String())
 		if err != nil {
 			return errors.Join(conflict, err)
 		}
@@ -206,7 +206,7 @@ func (p *program) earlier(ctx context.Context, conflict error) error {
 
 // wait shows what the reviewers say, and how a person decides, and waits for the certificate.
 func (p *program) wait(ctx context.Context, d *sdk.Decision) (*sdk.Certificate, error) {
-	v, err := p.migrator.View(ctx, d.ID().String())
+	v, err := p.migrator.Ballots().View(ctx, d.ID().String())
 	if err != nil {
 		return nil, err
 	}
@@ -261,7 +261,7 @@ func (p *program) hear(ctx context.Context, i int, as role, v sdk.View) {
 func (p *program) ballots(ctx context.Context, id sdk.Digest) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	v, err := p.migrator.View(ctx, id.String())
+	v, err := p.migrator.Ballots().View(ctx, id.String())
 	if err != nil {
 		p.say("ballots", "not known: %v", err)
 		return
@@ -275,7 +275,7 @@ func (p *program) ballots(ctx context.Context, id sdk.Digest) {
 // apply runs the migration under its certificate, once. Where the database has changed since, the certificate is left
 // unused.
 func (p *program) apply(ctx context.Context, d *sdk.Decision) error {
-	v, err := p.migrator.View(ctx, d.ID().String())
+	v, err := p.migrator.Ballots().View(ctx, d.ID().String())
 	if err != nil {
 		return err
 	}

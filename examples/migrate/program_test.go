@@ -220,11 +220,11 @@ func approveMeanwhile(t *testing.T, r *realm, p *program) {
 	t.Helper()
 	p.timeout = 50 * time.Millisecond
 	wantExit(t, p, p.run(t.Context()), 8)
-	waiting, err := r.people[0].Waiting(t.Context())
+	waiting, err := r.people[0].Ballots().Waiting(t.Context())
 	if err != nil || len(waiting) != 1 {
 		t.Fatalf("%d waiting, %v", len(waiting), err)
 	}
-	if _, err := r.people[0].Vote(t.Context(), waiting[0], sdk.Approve("seen")); err != nil {
+	if _, err := r.people[0].Ballots().Vote(t.Context(), waiting[0], sdk.Approve("seen")); err != nil {
 		t.Fatal(err)
 	}
 }

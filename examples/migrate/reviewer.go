@@ -109,7 +109,7 @@ func (r *reviewer) ballot(ctx context.Context, v sdk.View) (sdk.Vote, error) {
 }
 
 func (r *reviewer) answer(ctx context.Context, q *sdk.Request[question]) (opinion, error) {
-	v, err := r.agent.View(ctx, q.Data.Decision)
+	v, err := r.agent.Ballots().View(ctx, q.Data.Decision)
 	if err != nil {
 		return opinion{}, err
 	}

@@ -39,6 +39,13 @@ func within(t *testing.T) context.Context {
 // sides joins a node and a party over memory.
 func sides(t *testing.T, handlers map[control.Op]control.Handler, p control.Party) (*control.Server, *control.Client) {
 	t.Helper()
+	server, clients := crowd(t, handlers, p)
+	return server, clients[0]
+}
+
+// crowd joins a node and many parties over memory.
+func crowd(t *testing.T, handlers map[control.Op]control.Handler, parties ...control.Party) (*control.Server, []*control.Client) {
+	t.Helper()
 	network := membus.New(membus.Options{})
 	all := bus.NodePermissions(realm)
 	server, err := control.Serve(network.Join(all, bus.Observer{}), realm, node, handlers)
@@ -46,11 +53,15 @@ func sides(t *testing.T, handlers map[control.Op]control.Handler, p control.Part
 		t.Fatal(err)
 	}
 	t.Cleanup(server.Close)
-	client, err := control.NewClient(network.Join(all, bus.Observer{}), p)
-	if err != nil {
-		t.Fatal(err)
+	var clients []*control.Client
+	for _, p := range parties {
+		client, err := control.NewClient(network.Join(all, bus.Observer{}), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		clients = append(clients, client)
 	}
-	return server, client
+	return server, clients
 }
 
 func party() control.Party {
@@ -151,26 +162,40 @@ func TestNoAnswerIsUncertain(t *testing.T) {
 	}
 }
 
+// One caller gets its share and no more; others are answered meanwhile, until all shares together are taken.
 func TestABusyNodeSaysSo(t *testing.T) {
 	release := make(chan struct{})
 	working := make(chan struct{}, control.MaxConcurrent)
-	server, client := sides(t, map[control.Op]control.Handler{
+	parties := []control.Party{}
+	for i := range byte(control.MaxConcurrent/control.MaxOfOne + 1) {
+		p := party()
+		p.Principal = key(100+i, identity.Agent)
+		parties = append(parties, p)
+	}
+	server, clients := crowd(t, map[control.Op]control.Handler{
 		control.OpWho: func(context.Context, control.Caller, wire.Raw) (any, error) {
 			working <- struct{}{}
 			<-release
 			return control.Nothing{}, nil
 		},
-	}, party())
+	}, parties...)
 	ctx := within(t)
+	ask := func(c *control.Client) error { return c.Ask(ctx, control.OpWho, control.Who{}, nil) }
 	results := make(chan error, control.MaxConcurrent)
-	for range control.MaxConcurrent {
-		go func() { results <- client.Ask(ctx, control.OpWho, control.Who{}, nil) }()
+	last := clients[len(clients)-1]
+	for _, c := range clients[:len(clients)-1] {
+		for range control.MaxOfOne {
+			go func() { results <- ask(c) }()
+		}
+		for range control.MaxOfOne {
+			<-working
+		}
+		if err := ask(c); fault.CodeOf(err) != fault.Rate {
+			t.Errorf("one more of one caller: %v", err)
+		}
 	}
-	for range control.MaxConcurrent {
-		<-working
-	}
-	if err := client.Ask(ctx, control.OpWho, control.Who{}, nil); fault.CodeOf(err) != fault.Rate {
-		t.Errorf("one more: %v", err)
+	if err := ask(last); fault.CodeOf(err) != fault.Rate {
+		t.Errorf("one more of all: %v", err)
 	}
 	close(release)
 	for range control.MaxConcurrent {
@@ -178,8 +203,10 @@ func TestABusyNodeSaysSo(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if err := client.Ask(ctx, control.OpWho, control.Who{}, nil); err != nil {
-		t.Errorf("afterwards: %v", err)
+	for _, c := range clients {
+		if err := ask(c); err != nil {
+			t.Errorf("afterwards: %v", err)
+		}
 	}
 	server.Close()
 }

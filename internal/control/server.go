@@ -23,29 +23,34 @@ type Caller struct {
 // Handler answers one request. Its errors reach the caller with code, message and hint.
 type Handler func(ctx context.Context, from Caller, body wire.Raw) (any, error)
 
-// Server answers requests to one node, at most [MaxConcurrent] at a time; more are refused with fault.Rate.
+// Server answers requests to one node, at most [MaxConcurrent] at a time and [MaxOfOne] of one caller; more are refused
+// with fault.Rate.
 type Server struct {
 	conn     bus.Conn
 	realm    bus.Realm
 	handlers map[Op]Handler
 	ctx      context.Context
 	stop     context.CancelFunc
-	slots    chan struct{}
 	subs     []bus.Subscription
 
-	mu      sync.Mutex // held while running grows: nothing is added once Close waits
+	mu      sync.Mutex          // held while running grows: nothing is added once Close waits
+	working map[identity.ID]int // requests by caller
+	total   int                 // of them
 	running sync.WaitGroup
 }
 
-// MaxConcurrent bounds the requests that a node works on at a time.
-const MaxConcurrent = 256
+// How many requests a node works on at a time: of all callers, and of one, so that nobody takes all the room.
+const (
+	MaxConcurrent = 256
+	MaxOfOne      = 64
+)
 
 // ErrBusy is returned when a node works on too many requests.
 var ErrBusy = fault.New(fault.Rate, "control: the node is busy")
 
 // Serve begins to answer requests to node. An op that is absent from handlers is refused. Close ends it.
 func Serve(conn bus.Conn, realm wire.Realm, node identity.ID, handlers map[Op]Handler) (*Server, error) {
-	s := &Server{conn: conn, realm: bus.In(realm), handlers: handlers, slots: make(chan struct{}, MaxConcurrent)}
+	s := &Server{conn: conn, realm: bus.In(realm), handlers: handlers, working: map[identity.ID]int{}}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	for _, pattern := range []string{s.realm.Controls(node), s.realm.Enrols(node)} {
 		sub, err := conn.Subscribe(pattern, s.receive)
@@ -79,22 +84,38 @@ func (s *Server) receive(subject string, data []byte) {
 		caller = Caller{Principal: parsed.From, Process: bus.OneTimeProcess(parsed.From.Key()), OneTime: true}
 	}
 	reply := s.realm.ControlReply(caller.Principal, caller.Process, parsed.ID)
-	select {
-	case s.slots <- struct{}{}:
-	default:
-		s.answer(reply, nil, ErrBusy)
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ctx.Err() != nil {
-		return // closed; the caller asks again, or elsewhere
-	}
-	s.running.Go(func() {
-		defer func() { <-s.slots }()
+	started := s.start(caller.Principal, func() {
 		out, err := s.handle(caller, data)
 		s.answer(reply, out, err)
 	})
+	if !started {
+		s.answer(reply, nil, ErrBusy) // lost if the server is closed; the caller asks again, or elsewhere
+	}
+}
+
+// start runs fn, if there is room for one more request of the caller and the server is not closed.
+func (s *Server) start(caller identity.ID, fn func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx.Err() != nil || s.total >= MaxConcurrent || s.working[caller] >= MaxOfOne {
+		return false
+	}
+	s.total++
+	s.working[caller]++
+	s.running.Go(func() {
+		defer s.finish(caller)
+		fn()
+	})
+	return true
+}
+
+func (s *Server) finish(caller identity.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.total--
+	if s.working[caller]--; s.working[caller] == 0 {
+		delete(s.working, caller)
+	}
 }
 
 func (s *Server) handle(caller Caller, data []byte) (any, error) {

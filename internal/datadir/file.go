@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // WritePrivate writes data to the file at path with mode 0600, replacing what was there. When it returns nil the
@@ -18,16 +19,24 @@ func WritePrivate(path string, data []byte) error {
 	}
 	temp, err := os.CreateTemp(dir, "."+name+".tmp-*")
 	if err != nil {
-		return fmt.Errorf("datadir: write: %w", err)
+		return fmt.Errorf("datadir: write: %w", noRoom(err))
 	}
 	err = fill(temp, data)
 	if err == nil {
 		err = os.Rename(temp.Name(), path)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("datadir: write %s: %w", path, err), os.Remove(temp.Name()))
+		return errors.Join(fmt.Errorf("datadir: write %s: %w", path, noRoom(err)), os.Remove(temp.Name()))
 	}
 	return syncDir(dir)
+}
+
+// noRoom adds [ErrNoSpace] to what a full disk says.
+func noRoom(err error) error {
+	if errors.Is(err, syscall.ENOSPC) {
+		return fmt.Errorf("%w: %w", ErrNoSpace, err)
+	}
+	return err
 }
 
 // ReadPrivate returns the content of the regular file at path. Errors: [ErrLooseMode] when its mode allows more

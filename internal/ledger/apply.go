@@ -206,6 +206,15 @@ var comparing = []registry.Type{
 var ErrUnknownType = fault.New(fault.Version, "ledger: unknown type of command")
 
 func (s *state) execute(o *order) (any, error) {
+	execute, err := doorOf(o)
+	if err != nil {
+		return nil, err
+	}
+	return execute(s, o)
+}
+
+// doorOf returns what executes the order, and refuses orders whose type, author or form alone forbid it.
+func doorOf(o *order) (executor, error) {
 	execute, ok := executors[o.Type]
 	if !ok {
 		return nil, fmt.Errorf("%w: %.32q", ErrUnknownType, string(o.Type))
@@ -216,7 +225,7 @@ func (s *state) execute(o *order) (any, error) {
 	if o.Expect != 0 && !slices.Contains(comparing, o.Type) {
 		return nil, fmt.Errorf("%w: %s changes nothing that could be compared", wire.ErrMalformed, o.Type)
 	}
-	return execute(s, o)
+	return execute, nil
 }
 
 // tick moves log time forward, never back, and ends what is over.

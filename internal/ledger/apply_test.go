@@ -272,7 +272,8 @@ func TestUnknownTypeAndBadSignatures(t *testing.T) {
 
 func TestAdmissible(t *testing.T) {
 	s := standard(t)
-	stranger := s.Signer(identity.Agent)
+	stranger, observer := s.Signer(identity.Agent), s.Agent(s.b, "observer", identity.Observer)
+	noise := strings.Repeat("x", 50<<10)
 	lure, once := s.Invite(s.Signer(identity.Operator), s.Token(s.a.ID(), "new", 1))
 	for name, row := range map[string]struct {
 		raw  []byte
@@ -281,6 +282,11 @@ func TestAdmissible(t *testing.T) {
 		"a member's": {s.Sign(s.Command(s.a.ID(), registry.TypeStatus, quarantine(s.b.ID())), s.a), ""},
 		"a tick":     {s.Sign(s.Command(s.Nodes[0].ID(), registry.TypeTick, registry.Tick{Time: 1}), s.Nodes[0]), ""},
 		"nothing":    {nil, fault.Malformed},
+		"a proposal": {s.Sign(s.Command(s.worker.ID(), registry.TypePropose, registry.Propose{}), s.worker), ""},
+		"a proposal by a level that makes none": {s.Sign(s.Command(observer.ID(), registry.TypePropose,
+			registry.Propose{}), observer), fault.Denied},
+		"an unknown type":      {s.Sign(s.Command(s.worker.ID(), "noise", noise), s.worker), fault.Version},
+		"a node's, not a tick": {s.Sign(s.Command(s.Nodes[0].ID(), registry.TypeCard, noise), s.Nodes[0]), fault.Denied},
 		"a stranger's": {s.Sign(s.Command(stranger.ID(), registry.TypeEpoch,
 			registry.RaiseEpoch{Principal: stranger.ID()}), stranger), fault.Unknown},
 		"a stranger's enrolment by a forged token": {s.Sign(s.Command(stranger.ID(), registry.TypeEnrol,

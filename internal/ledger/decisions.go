@@ -76,12 +76,20 @@ func openOf(s *state, operator identity.ID) int {
 	return n
 }
 
+// mayPropose refuses agents whose level does not propose.
+func mayPropose(s *state, o *order) error {
+	if o.Author.Role() == identity.Agent && !s.policy.Rights(o.author.Level).Propose {
+		return fmt.Errorf("%w: %s does not propose", ErrDenied, o.author.Level)
+	}
+	return nil
+}
+
 func proposable(s *state, o *order, p consensus.Proposal) error {
 	if p.Proposer != o.Author {
 		return fmt.Errorf("%w: proposal of another principal", ErrDenied)
 	}
-	if p.Proposer.Role() == identity.Agent && !s.policy.Rights(o.author.Level).Propose {
-		return fmt.Errorf("%w: %s does not propose", ErrDenied, o.author.Level)
+	if err := mayPropose(s, o); err != nil {
+		return err
 	}
 	if p.Expires <= s.now {
 		return fmt.Errorf("%w: proposal", ErrExpired)

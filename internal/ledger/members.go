@@ -179,6 +179,7 @@ func setLevel(s *state, o *order) (any, error) {
 		if err := s.loosen(o); err != nil {
 			return nil, err
 		}
+		m.Raised = o.raw
 	}
 	m.Level, m.Reason = body.Level, body.Reason
 	return s.touch(m, o), nil

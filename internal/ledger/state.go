@@ -36,6 +36,7 @@ type Member struct {
 	Done        uint64         `cbor:"17,keyasint"`           // reported outcomes: done
 	Failed      uint64         `cbor:"18,keyasint"`           // reported outcomes: failed or uncertain
 	Reason      string         `cbor:"19,keyasint,omitempty"` // of the last change of status or level
+	Raised      []byte         `cbor:"20,keyasint,omitempty"` // signed command that last raised its level
 }
 
 // Decision is what the ledger knows of one proposal.

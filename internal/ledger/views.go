@@ -51,7 +51,7 @@ func (l *Ledger) Size() uint64 {
 }
 
 // Admissible says whether the ledger would look at a command at all: well-formed, signed by an author that may take
-// part or that an unused token invites, not over by log time (which may lag, so a command from the future passes). A
+// part by a command of this type or that an unused token invites, not over by log time (which may lag, so a command from the future passes). A
 // node asks before it appends, so that strangers cannot fill the log. Apply asks again.
 func (l *Ledger) Admissible(raw []byte) error {
 	c, err := wire.ParseCosigned[registry.Command](raw, wire.MaxStatement)
@@ -71,8 +71,14 @@ func (l *Ledger) Admissible(raw []byte) error {
 	if o.Expires <= s.now && o.Type != registry.TypeTick {
 		return fmt.Errorf("%w: command", ErrExpired)
 	}
-	if o.Type == registry.TypeEnrol {
+	if _, err := doorOf(o); err != nil {
+		return err
+	}
+	switch o.Type {
+	case registry.TypeEnrol:
 		return invited(s, o)
+	case registry.TypePropose:
+		return mayPropose(s, o)
 	}
 	return nil
 }
@@ -281,16 +287,20 @@ func vouchFor(s *state, c *consensus.Certificate, parties []identity.ID) {
 		if m.ID.Role() == identity.Agent {
 			c.Enrolments = append(c.Enrolments, m.Origin)
 			parties = append(parties, m.Operator)
+			if m.Raised != nil {
+				c.Levels = append(c.Levels, m.Raised)
+				parties = append(parties, sponsorsOf(s, m.Raised)...)
+			}
 		} else if m.Origin != nil {
 			c.Operators = append(c.Operators, m.Origin)
-			parties = append(parties, sponsorsOf(s, m)...)
+			parties = append(parties, sponsorsOf(s, m.Origin)...)
 		}
 	}
 }
 
-// sponsorsOf returns the operators whose signatures, by whatever key they had then, made m one; sorted.
-func sponsorsOf(s *state, m *Member) []identity.ID {
-	c, err := wire.ParseCosigned[registry.Command](m.Origin, wire.MaxStatement)
+// sponsorsOf returns the operators who signed a command, by whatever key they had then; sorted.
+func sponsorsOf(s *state, command []byte) []identity.ID {
+	c, err := wire.ParseCosigned[registry.Command](command, wire.MaxStatement)
 	if err != nil {
 		return nil
 	}

@@ -18,11 +18,15 @@ func (e *examination) vouched() error {
 		return err
 	}
 	o, proposer := e.c.Opening, e.proposal.Statement().Proposer
-	if err := w.vouch(proposer, o.Operator, o.Key); err != nil {
+	decides := level(0) // the proposer's level matters only where it decides alone
+	if o.Alone {
+		decides = level(o.Level)
+	}
+	if err := w.vouch(proposer, o.Operator, o.Key, decides); err != nil {
 		return fmt.Errorf("proposer: %w", err)
 	}
 	for _, v := range o.Voters {
-		if err := w.vouch(v.ID, v.Operator, v.Key); err != nil {
+		if err := w.vouch(v.ID, v.Operator, v.Key, level(v.Level)); err != nil {
 			return fmt.Errorf("voter: %w", err)
 		}
 	}
@@ -33,15 +37,18 @@ func (e *examination) vouched() error {
 type witnesses struct {
 	realm      wire.Realm
 	loosen     int
+	enrol      identity.Level                   // highest level that one operator's token gives
 	operators  map[identity.ID]bool             // shown to be operators
 	successors map[identity.ID][][]byte         // successions by principal, oldest first
 	enrolments map[identity.ID][]byte           // by agent
+	raised     map[identity.ID]identity.Level   // shown to have been given by enough operators
 	known      map[identity.ID][]wire.PublicKey // answers of keys
 }
 
 func newWitnesses(e *examination) (*witnesses, error) {
 	w := &witnesses{
-		realm: e.a.Realm, loosen: int(e.policy.Loosen), operators: map[identity.ID]bool{},
+		realm: e.a.Realm, loosen: int(e.policy.Loosen), enrol: e.policy.Enrol, operators: map[identity.ID]bool{},
+		raised:     map[identity.ID]identity.Level{},
 		successors: map[identity.ID][][]byte{}, enrolments: map[identity.ID][]byte{},
 		known: map[identity.ID][]wire.PublicKey{},
 	}
@@ -62,7 +69,10 @@ func newWitnesses(e *examination) (*witnesses, error) {
 	for _, root := range e.a.Roots {
 		w.operators[root] = true
 	}
-	return w, w.admitOperators(e.c.Operators)
+	if err := w.admitOperators(e.c.Operators); err != nil {
+		return nil, err
+	}
+	return w, w.admitRaises(e.c.Levels)
 }
 
 // appointment is a command that makes somebody an operator, if enough of those who signed it are operators.
@@ -122,21 +132,56 @@ func (w *witnesses) readAppointment(raw []byte) (appointment, error) {
 
 // admitOperator reports whether enough distinct operators, by any key they have had, signed the command.
 func (w *witnesses) admitOperator(a appointment) (bool, error) {
+	enough, err := w.quorum(a.signed)
+	if enough {
+		w.operators[a.operator] = true
+	}
+	return enough, err
+}
+
+// quorum reports whether the keys are those of enough distinct operators, by any key that each has had.
+func (w *witnesses) quorum(signed []wire.PublicKey) (bool, error) {
 	signers := 0
 	for id := range w.operators {
 		keys, err := w.keys(id)
 		if err != nil {
 			return false, err
 		}
-		if slices.ContainsFunc(keys, func(k wire.PublicKey) bool { return slices.Contains(a.signed, k) }) {
+		if slices.ContainsFunc(keys, func(k wire.PublicKey) bool { return slices.Contains(signed, k) }) {
 			signers++
 		}
 	}
-	if signers < w.loosen {
-		return false, nil
+	return signers >= w.loosen, nil
+}
+
+// admitRaises accepts commands that raised an agent's level. All operators who signed them are known by now.
+func (w *witnesses) admitRaises(commands [][]byte) error {
+	for _, raw := range commands {
+		c, err := wire.ParseCosigned[registry.Command](raw, wire.MaxStatement)
+		if err != nil {
+			return err
+		}
+		if c.Claim.Type != registry.TypeLevel {
+			return wire.ErrWrongKind
+		}
+		body, err := registry.Body[registry.SetLevel](c.Claim)
+		if err != nil {
+			return err
+		}
+		signed := c.Keys()
+		if _, err := c.Verify(w.realm, 1, signed); err != nil {
+			return err
+		}
+		enough, err := w.quorum(signed)
+		if err != nil {
+			return err
+		}
+		if !enough {
+			return fmt.Errorf("%w: a command that raised %s lacks signatures", ErrUnvouched, body.Principal)
+		}
+		w.raised[body.Principal] = max(w.raised[body.Principal], body.Level)
 	}
-	w.operators[a.operator] = true
-	return true, nil
+	return nil
 }
 
 // keys returns the identity keys that a principal has had, oldest first.
@@ -160,9 +205,9 @@ func (w *witnesses) keys(id identity.ID) ([]wire.PublicKey, error) {
 	return keys, nil
 }
 
-// vouch checks that key is an identity key that id has had (it may have changed since the decision opened), and that
-// operator answers for it.
-func (w *witnesses) vouch(id, operator identity.ID, key wire.PublicKey) error {
+// vouch checks that key is an identity key that id has had (it may have changed since the decision opened), that
+// operator answers for it, and that operators have given it the level.
+func (w *witnesses) vouch(id, operator identity.ID, key wire.PublicKey, at identity.Level) error {
 	keys, err := w.keys(id)
 	if err != nil {
 		return err
@@ -176,14 +221,22 @@ func (w *witnesses) vouch(id, operator identity.ID, key wire.PublicKey) error {
 		}
 		return nil
 	}
-	return w.enrolled(id, operator)
-}
-
-// enrolled checks the agent's enrolment by any key its operator has had.
-func (w *witnesses) enrolled(id, operator identity.ID) error {
-	operatorKeys, err := w.keys(operator)
+	given, err := w.enrolled(id, operator)
 	if err != nil {
 		return err
+	}
+	if at > max(given, w.raised[id]) {
+		return fmt.Errorf("%w: nobody gave %s level %s", ErrUnvouched, id, at)
+	}
+	return nil
+}
+
+// enrolled checks the agent's enrolment by any key its operator has had, and returns the level that its token gave: at
+// most what the policy lets one operator give.
+func (w *witnesses) enrolled(id, operator identity.ID) (identity.Level, error) {
+	operatorKeys, err := w.keys(operator)
+	if err != nil {
+		return 0, err
 	}
 	for _, key := range operatorKeys {
 		enrolment, token, err := identity.VerifyEnrolment(w.enrolments[id], w.realm, key)
@@ -191,8 +244,8 @@ func (w *witnesses) enrolled(id, operator identity.ID) error {
 			continue
 		}
 		if enrolment.Statement().Agent == id && token.Statement().Operator == operator {
-			return nil
+			return min(token.Statement().Level, w.enrol), nil
 		}
 	}
-	return fmt.Errorf("%w: no enrolment of %s", ErrUnvouched, id)
+	return 0, fmt.Errorf("%w: no enrolment of %s", ErrUnvouched, id)
 }

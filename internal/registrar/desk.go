@@ -330,6 +330,9 @@ func (r desk) onCertificate(_ context.Context, from control.Caller, body wire.Ra
 	if err != nil {
 		return nil, err
 	}
+	if d.Verdict.State == consensus.Open { // what is decided from now on, the head below may not cover
+		return nil, ledger.ErrPending
+	}
 	head, size, err := r.heads.current()
 	if err != nil {
 		return nil, err

@@ -202,3 +202,38 @@ func TestUsedTokensAreRefused(t *testing.T) {
 		}
 	})
 }
+
+// A ballot that decides while the certificate's head is being signed makes nobody fail.
+func TestACertificateAskedForWhileItIsDecided(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		w.serve()
+		alice, root := w.agent("alice"), w.Roots[0]
+		client := w.admitted(alice)
+		w.now()
+		p := w.Proposal(alice.ID(), alice.ID(), "process.exec")
+		opening, err := registry.Result[consensus.Opening](
+			w.must(alice, registry.TypePropose, registry.Propose{Proposal: w.SignAlone(p, alice.Key())}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ballot := registry.Cast{Ballot: w.SignAlone(w.Ballot(root.ID(), opening, consensus.Approve), root.Key())}
+		vote := w.Sign(w.Command(root.ID(), registry.TypeVote, ballot), root)
+		w.disk.saving = func() {
+			if answer, err := w.r.Submit(t.Context(), vote); err != nil || answer.Code != "" {
+				t.Errorf("%+v %v", answer, err)
+			}
+		}
+		var out control.Certificate
+		ask := func() error {
+			return client.Ask(t.Context(), control.OpCertificate, control.DecisionID{Prefix: opening.Proposal[:]}, &out)
+		}
+		wantCode(t, ask(), fault.Pending)
+		if _, err := w.r.SignedHead(); err != nil { // the vote comes in now
+			t.Fatal(err)
+		}
+		wantCode(t, ask(), "")
+		if len(out.Certificate) == 0 {
+			t.Error("no certificate")
+		}
+	})
+}

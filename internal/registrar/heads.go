@@ -29,13 +29,14 @@ type heads struct {
 	keeper Keeper
 	signer identity.Signer
 	ledger *ledger.Ledger
+	failed func(error) // is told of a head that could not be kept
 	last   audit.Head
 	raw    []byte
 }
 
 // openHeads reads the last signed head and checks that the ledger, restored, continues it.
-func openHeads(keeper Keeper, signer identity.Signer, l *ledger.Ledger) (*heads, error) {
-	h := &heads{keeper: keeper, signer: signer, ledger: l}
+func openHeads(keeper Keeper, signer identity.Signer, l *ledger.Ledger, failed func(error)) (*heads, error) {
+	h := &heads{keeper: keeper, signer: signer, ledger: l, failed: failed}
 	raw, err := keeper.Load()
 	if err != nil {
 		return nil, fmt.Errorf("registrar: last signed head: %w", err)
@@ -68,7 +69,9 @@ func (h *heads) current() ([]byte, uint64, error) {
 		return nil, 0, err
 	}
 	if err := h.keeper.Save(raw); err != nil {
-		return nil, 0, fmt.Errorf("registrar: keep head: %w", err)
+		err = fmt.Errorf("registrar: keep head: %w", err)
+		h.failed(err)
+		return nil, 0, err
 	}
 	h.last, h.raw = head, raw
 	return raw, head.Size, nil

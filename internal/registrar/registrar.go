@@ -90,7 +90,7 @@ func Open(ctx context.Context, config Config) (*Registrar, error) {
 	if r.log, err = config.OpenLog(ctx, r.ledger); err != nil {
 		return nil, err
 	}
-	if r.heads, err = openHeads(config.Keeper, config.Signer, r.ledger); err != nil {
+	if r.heads, err = openHeads(config.Keeper, config.Signer, r.ledger, r.Fail); err != nil {
 		return nil, errors.Join(err, r.log.Close())
 	}
 	return r, nil
@@ -140,7 +140,7 @@ func (r *Registrar) ID() identity.ID { return r.config.Signer.ID() }
 // Realm returns the realm's id.
 func (r *Registrar) Realm() wire.Realm { return r.config.Realm }
 
-// Done is closed when the registrar cannot go on because its trail failed.
+// Done is closed when the registrar cannot go on, because what it answers could not be kept or recorded.
 func (r *Registrar) Done() <-chan struct{} { return r.failed }
 
 // Err returns why the registrar cannot go on, or nil.

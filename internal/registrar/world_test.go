@@ -157,6 +157,7 @@ func (nobody) Live(identity.ID) int   { return 0 }
 
 // disk keeps head and log entries, as a node's disk does.
 type disk struct {
+	saving  func() // called once, before the next head is kept
 	mu      sync.Mutex
 	head    []byte
 	saved   int
@@ -168,6 +169,10 @@ type disk struct {
 func (d *disk) Load() ([]byte, error) { return d.head, nil }
 
 func (d *disk) Save(head []byte) error {
+	if saving := d.saving; saving != nil {
+		d.saving = nil
+		saving()
+	}
 	if d.full != nil {
 		return d.full
 	}

@@ -110,3 +110,26 @@ func TestDamagedRecordIsNoPermission(t *testing.T) {
 		t.Fatal("a store without a name was opened")
 	}
 }
+
+func TestForfeitedDecisionsAreNeverBegun(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "store"))
+	lost, begun := wire.Hash([]byte("lost")), wire.Hash([]byte("begun"))
+	if err := s.Forfeit(lost); !errors.Is(err, spent.ErrOrder) {
+		t.Fatalf("forfeit before claim: %v", err)
+	}
+	for _, step := range []error{s.Claim(lost), s.Forfeit(lost), s.Claim(lost), s.Claim(begun), s.Start(begun)} {
+		if step != nil {
+			t.Fatal(step)
+		}
+	}
+	if err := s.Start(lost); !errors.Is(err, spent.ErrStarted) {
+		t.Errorf("start after forfeit: %v", err)
+	}
+	if err := s.Forfeit(begun); !errors.Is(err, spent.ErrOrder) {
+		t.Errorf("forfeit after start: %v", err)
+	}
+	left, err := s.Unsettled()
+	if _, ours := left[lost]; err != nil || ours || len(left) != 1 {
+		t.Errorf("unsettled: %v %v", left, err)
+	}
+}

@@ -1,0 +1,237 @@
+package sdk
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/seed-3e86d5b2/conclave/bus"
+	"github.com/seed-3e86d5b2/conclave/discovery"
+	"github.com/seed-3e86d5b2/conclave/envelope"
+	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/internal/control"
+	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/internal/wire"
+)
+
+// acquaintances are the principals and processes that an agent deals with: what was verified of them, and what is
+// remembered so that it need not be asked for again. It is safe for concurrent use.
+type acquaintances struct {
+	link      *link
+	peers     *bus.Peers
+	windows   *envelope.LiveWindows // of all sessions: streams name the process they go to
+	keys      sealingKeys
+	strangers strangers // whom the node is asked about
+	unjoined  strangers // whose topics it is asked about
+	turns     turnstile
+}
+
+func newAcquaintances(l *link) *acquaintances {
+	return &acquaintances{
+		link: l, peers: bus.NewPeers(l.realm, maxPeers, l.rights), windows: envelope.NewLiveWindows(maxStreams),
+	}
+}
+
+func (q *acquaintances) who(ctx context.Context, w control.Who) (Peer, error) {
+	var p control.Principal
+	if err := q.link.ask(ctx, control.OpWho, w, &p); err != nil {
+		return Peer{}, err
+	}
+	v, _, err := verifyPrincipal(p, *q.link.lore.Load(), q.link.now())
+	if err != nil {
+		return Peer{}, err
+	}
+	t := v.Statement()
+	if (!w.ID.IsZero() && t.Principal != w.ID) || (w.Name != "" && t.Name != w.Name) {
+		return Peer{}, errForm
+	}
+	return Peer{ID: t.Principal, Name: t.Name, Operator: t.Operator, Level: t.Level, Status: t.Status.String()}, nil
+}
+
+func whoOf(nameOrKey string) (control.Who, error) {
+	if id, err := identity.ParseID(nameOrKey); err == nil {
+		return control.Who{ID: id}, nil
+	}
+	return control.Who{Name: nameOrKey}, identity.CheckName(nameOrKey)
+}
+
+// find asks the node who is there, verifies each answer, and remembers the senders. What does not verify is left out.
+func (q *acquaintances) find(ctx context.Context, f control.Find) ([]instance, error) {
+	var found control.Found
+	if err := q.link.ask(ctx, control.OpFind, f, &found); err != nil {
+		return nil, err
+	}
+	l := *q.link.lore.Load()
+	var list []instance
+	for _, v := range found.Processes {
+		i, err := verifyInstance(v, l, q.link.now())
+		if err != nil {
+			q.link.options.logger.Warn("process left out", "code", string(fault.CodeOf(err)), "error", err)
+			continue
+		}
+		if i.presence.IsZero() || !offers(i, f, l) {
+			continue
+		}
+		if err := q.peers.Add(v.Credential, i.ticket, q.link.now()); err != nil {
+			continue // superseded or quarantined meanwhile
+		}
+		list = append(list, i)
+	}
+	return list, nil
+}
+
+// offers checks that the process itself, its principal's granted card, and its level say what was looked for.
+func offers(i instance, f control.Find, l lore) bool {
+	if f.Capability == "" {
+		return true
+	}
+	t := i.ticket.Statement()
+	if i.card.IsZero() || !identity.MatchCapability(t.Serves, f.Capability) ||
+		!identity.MatchCapability(l.policy.Rights(t.Level).Serve, f.Capability) {
+		return false
+	}
+	return contains(i.card.Statement().Names(), f.Capability) && contains(i.presence.Statement().Serves, f.Capability)
+}
+
+func contains(list []string, s string) bool {
+	for _, v := range list {
+		if v == s {
+			return true
+		}
+	}
+	return false
+}
+
+// pick returns a live process that serves the target: among several the next one in turn.
+func (q *acquaintances) pick(ctx context.Context, to Target) (instance, error) {
+	f := control.Find{Capability: to.capability}
+	if to.who != "" {
+		w, err := whoOf(to.who)
+		if err != nil {
+			return instance{}, err
+		}
+		f.ID, f.Name = w.ID, w.Name
+	}
+	found, err := q.find(ctx, f)
+	if err != nil {
+		return instance{}, err
+	}
+	own := q.link.current().process.Credential().ID()
+	candidates := found[:0]
+	for _, i := range found {
+		named := to.who == "" || i.ticket.Statement().Name == to.who || i.ticket.Statement().Principal.String() == to.who
+		if named && i.credential.ID() != own {
+			candidates = append(candidates, i)
+		}
+	}
+	if len(candidates) == 0 {
+		return instance{}, fmt.Errorf("%w: %s", ErrNoResponder, to)
+	}
+	return candidates[q.turns.next(to)%uint64(len(candidates))], nil
+}
+
+// turnstile spreads calls over the processes that serve a target. The zero value is ready.
+type turnstile struct {
+	mu   sync.Mutex
+	last map[Target]uint64
+}
+
+func (t *turnstile) next(to Target) uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.last == nil || len(t.last) > 4096 { // forgetting only changes whose turn it is
+		t.last = map[Target]uint64{}
+	}
+	t.last[to]++
+	return t.last[to]
+}
+
+// sealingKey returns the key to seal replies with: the one in the sender's newest presence, verified.
+func (q *acquaintances) sealingKey(ctx context.Context, id identity.ID, credential wire.Digest) ([]byte, error) {
+	if key, ok := q.keys.get(credential); ok {
+		return key, nil
+	}
+	var v control.Vouched
+	if err := q.link.ask(ctx, control.OpSender, control.Process{Principal: id, Credential: credential}, &v); err != nil {
+		return nil, err
+	}
+	presence, err := wire.Parse[discovery.Presence](v.Presence, wire.MaxStatement)
+	if err != nil {
+		return nil, errNoSealingKey
+	}
+	v.Presence = nil // it may be over; the key is good as long as the credential, which names it
+	i, err := verifyInstance(v, *q.link.lore.Load(), q.link.now())
+	if err != nil {
+		return nil, err
+	}
+	key := presence.Claim.Sealing
+	if i.credential.ID() != credential || i.credential.Statement().Sealing != wire.Hash(key) {
+		return nil, errNoSealingKey
+	}
+	q.keys.put(credential, key)
+	return key, nil
+}
+
+var errNoSealingKey = fault.New(fault.Unknown, "sdk: the process announced no sealing key of its credential")
+
+// sealingKeys remembers verified sealing keys by credential, which names exactly one. It is safe for concurrent use.
+type sealingKeys struct {
+	mu   sync.Mutex
+	keys map[wire.Digest][]byte
+}
+
+const maxSealingKeys = 4096
+
+func (k *sealingKeys) get(credential wire.Digest) ([]byte, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	key, ok := k.keys[credential]
+	return key, ok
+}
+
+func (k *sealingKeys) put(credential wire.Digest, key []byte) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.keys == nil || len(k.keys) >= maxSealingKeys { // they can all be asked for again
+		k.keys = map[wire.Digest][]byte{}
+	}
+	k.keys[credential] = key
+}
+
+// meet asks the node who a process is, verifies the answer and remembers it.
+func (q *acquaintances) meet(ctx context.Context, from identity.ID, credential wire.Digest) error {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	var v control.Vouched
+	if err := q.link.ask(ctx, control.OpSender, control.Process{Principal: from, Credential: credential}, &v); err != nil {
+		return err
+	}
+	v.Presence = nil // that of a process that only calls may be over
+	i, err := verifyInstance(v, *q.link.lore.Load(), q.link.now())
+	if err != nil {
+		return err
+	}
+	return q.peers.Add(v.Credential, i.ticket, q.link.now())
+}
+
+// relearn fetches new tickets of principals that this agent has dealt with.
+func (q *acquaintances) relearn(ids []identity.ID) {
+	ctx, cancel := context.WithTimeout(q.link.crew.ctx, askTime)
+	defer cancel()
+	for _, id := range ids {
+		if !q.peers.Knows(id) {
+			continue
+		}
+		var p control.Principal
+		if err := q.link.ask(ctx, control.OpWho, control.Who{ID: id}, &p); err != nil {
+			continue // its ticket will end by itself
+		}
+		v, _, err := verifyPrincipal(p, *q.link.lore.Load(), q.link.now())
+		if err != nil || v.Statement().Principal != id {
+			continue
+		}
+		if err := q.peers.Learn(v, q.link.now()); err != nil {
+			q.link.options.logger.Debug("ticket not taken", "principal", id.String(), "error", err)
+		}
+	}
+}

@@ -1,0 +1,98 @@
+package sdk
+
+import (
+	"context"
+	"sync"
+)
+
+// crew is an agent's goroutines. Handlers are waited for before the agent disconnects, everything else ends after them.
+type crew struct {
+	ctx    context.Context // ends when the last handler has, or may run no longer
+	stop   context.CancelFunc
+	slots  chan struct{} // of handlers
+	chores chan struct{} // of what handlers may wait for: replies, new tickets, joins
+
+	mu       sync.Mutex // held while anything is started
+	closed   bool
+	handlers sync.WaitGroup // handlers and voter functions
+	running  sync.WaitGroup // everything else
+}
+
+func newCrew() *crew {
+	c := &crew{slots: make(chan struct{}, maxHandlers), chores: make(chan struct{}, maxHandlers)}
+	c.ctx, c.stop = context.WithCancel(context.Background())
+	return c
+}
+
+// keep runs a loop that ends with the crew's ctx, if the agent is not closing; it reports whether it did.
+func (c *crew) keep(loop func()) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closed {
+		c.running.Go(loop)
+	}
+	return !c.closed
+}
+
+// spawn runs a handler in a goroutine that Close waits for, if a slot is free and the agent is not closing; it reports
+// whether it did.
+func (c *crew) spawn(fn func()) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.closed && start(&c.handlers, c.slots, fn)
+}
+
+// chore runs what handlers may wait for, so that they cannot take all the room from it, and also while they end.
+func (c *crew) chore(fn func()) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ctx.Err() == nil && start(&c.running, c.chores, fn)
+}
+
+func start(group *sync.WaitGroup, slots chan struct{}, fn func()) bool {
+	select {
+	case slots <- struct{}{}:
+	default:
+		return false
+	}
+	group.Go(func() {
+		defer func() { <-slots }()
+		fn()
+	})
+	return true
+}
+
+// shut lets no more handlers start. It reports whether they could until now.
+func (c *crew) shut() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	before := c.closed
+	c.closed = true
+	return !before
+}
+
+func (c *crew) closing() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
+}
+
+// finish waits for handlers, whose replies still go out, and then ends everything that runs in the background.
+func (c *crew) finish(ctx context.Context) {
+	done := make(chan struct{})
+	go func() {
+		c.handlers.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+	c.mu.Lock()
+	c.stop()
+	c.mu.Unlock()
+	<-done
+}
+
+// wait returns when nothing runs any more.
+func (c *crew) wait() { c.running.Wait() }

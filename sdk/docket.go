@@ -1,0 +1,164 @@
+package sdk
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/seed-3e86d5b2/conclave/consensus"
+	"github.com/seed-3e86d5b2/conclave/internal/control"
+	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/internal/proof"
+)
+
+// docket is the decisions that an agent proposes, follows and votes on, with its voter functions.
+type docket struct {
+	link  *link
+	asked polled
+
+	mu     sync.Mutex
+	voters []balloting
+}
+
+// balloting is one registered voter function.
+type balloting struct {
+	fn    func(context.Context, View) (Vote, error)
+	kinds []string
+}
+
+// add registers a voter function and reports whether it is the first.
+func (k *docket) add(b balloting) (first bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.voters = append(k.voters, b)
+	return len(k.voters) == 1
+}
+
+// verify checks everything that a node shows of a decision.
+func (k *docket) verify(v control.DecisionView) (View, error) {
+	return verifyView(v, *k.link.lore.Load(), k.link.now())
+}
+
+// proposed finds the decision that this agent proposed with the nonce.
+func (k *docket) proposed(ctx context.Context, nonce [16]byte, action Action) (*Decision, error) {
+	var v control.DecisionView
+	if err := k.link.ask(ctx, control.OpDecision, control.DecisionID{Proposer: k.link.id(), Nonce: nonce}, &v); err != nil {
+		return nil, err
+	}
+	b, err := k.verify(v)
+	if err != nil {
+		return nil, err
+	}
+	if b.Proposer.ID != k.link.id() || b.nonce != nonce {
+		return nil, consensus.ErrOtherDecision
+	}
+	if b.Action.Digest() != action.Digest() {
+		return nil, errOtherAction
+	}
+	return &Decision{docket: k, id: v.ID}, nil
+}
+
+// fetched is what a node shows of an approved decision: the certificate is verified, the rest not.
+type fetched struct {
+	certificate *Certificate
+	consumed    consensus.Consumption
+	receipt     *receipt
+}
+
+func (k *docket) fetch(ctx context.Context, id Digest) (fetched, error) {
+	var c control.Certificate
+	if err := k.link.ask(ctx, control.OpCertificate, control.DecisionID{Prefix: id[:]}, &c); err != nil {
+		return fetched{}, err
+	}
+	certificate, _, err := ParseCertificate(c.Certificate, TrustRoot{Realm: k.link.realm, Roster: k.link.lore.Load().authority.Number})
+	if err != nil {
+		return fetched{}, err
+	}
+	if certificate.ID() != id {
+		return fetched{}, proof.ErrMismatch
+	}
+	return fetched{certificate: certificate, consumed: c.Consumed, receipt: c.Receipt}, nil
+}
+
+// loop looks for decisions to vote on, at each hint and now and then.
+func (k *docket) loop() {
+	for {
+		news := k.link.news.next()
+		ctx, cancel := context.WithTimeout(k.link.crew.ctx, askTime)
+		waiting, err := Ballots{docket: k}.Waiting(ctx)
+		cancel()
+		if err != nil && k.link.crew.ctx.Err() == nil {
+			k.link.options.logger.Warn("open decisions not read", "code", string(fault.CodeOf(err)), "error", err)
+		}
+		for _, v := range waiting {
+			k.poll(v)
+		}
+		if !k.idle(news) {
+			return
+		}
+	}
+}
+
+// idle waits for news, or some time, and reports whether the agent goes on.
+func (k *docket) idle(news <-chan struct{}) bool {
+	select {
+	case <-k.link.crew.ctx.Done():
+		return false
+	case <-news:
+	case <-time.After(lookAgain):
+	}
+	return true
+}
+
+// poll asks the first voter function for the action's kind, in a goroutine of its own.
+func (k *docket) poll(v View) {
+	k.mu.Lock()
+	i := slices.IndexFunc(k.voters, func(b balloting) bool { return matchKind(b.kinds, v.Action.Kind) })
+	var fn func(context.Context, View) (Vote, error)
+	if i >= 0 {
+		fn = k.voters[i].fn
+	}
+	k.mu.Unlock()
+	if fn == nil || !k.asked.add(v.ID) {
+		return
+	}
+	running := k.link.crew.spawn(func() {
+		vote, err := fn(k.link.crew.ctx, v)
+		if err == nil {
+			_, err = Ballots{docket: k}.Vote(k.link.crew.ctx, v, vote)
+		}
+		if err != nil {
+			k.link.options.logger.Warn("no ballot cast", "decision", v.ID.String(), "code", string(fault.CodeOf(err)), "error", err)
+			if fault.CodeOf(err).Retryable() {
+				k.asked.remove(v.ID)
+			}
+		}
+	})
+	if !running {
+		k.asked.remove(v.ID)
+	}
+}
+
+// polled is the decisions that voter functions were asked about.
+type polled struct {
+	mu  sync.Mutex
+	ids map[Digest]bool
+}
+
+func (p *polled) add(id Digest) (fresh bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ids == nil {
+		p.ids = map[Digest]bool{}
+	}
+	fresh = !p.ids[id]
+	p.ids[id] = true
+	return fresh
+}
+
+func (p *polled) remove(id Digest) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.ids, id)
+}

@@ -1,0 +1,170 @@
+package sdk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/internal/control"
+	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/internal/wire"
+	"github.com/seed-3e86d5b2/conclave/registry"
+	"github.com/seed-3e86d5b2/conclave/trust"
+)
+
+// link is an agent's way to the nodes: as whom it connects, what it has verified of the realm, and the session in use,
+// which it replaces before the session's credential ends.
+type link struct {
+	options options
+	known   known
+	realm   wire.Realm
+	crew    *crew
+	lore    atomic.Pointer[lore]
+	news    *bell // rung when a node says that something changed
+
+	dial  func(ctx context.Context) (*session, error)
+	moved func(to *session) error // has what was subscribed to subscribed to at a new session
+
+	mu      sync.Mutex
+	session *session   // in use
+	retired []*session // replaced, still receiving
+	ended   bool
+}
+
+// begin makes the first session.
+func (l *link) begin(ctx context.Context) error {
+	s, err := l.dial(ctx)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.session = s
+	return nil
+}
+
+// end returns the sessions, for the caller to close. There will be no others.
+func (l *link) end() []*session {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ended = true
+	sessions := slices.Clone(l.retired)
+	if l.session != nil {
+		sessions = append(sessions, l.session)
+	}
+	return sessions
+}
+
+func (l *link) id() identity.ID { return l.known.Signer.ID() }
+
+func (l *link) now() int64 { return time.Now().UnixMilli() }
+
+// rights returns what the policy in force lets a level do.
+func (l *link) rights(level identity.Level) trust.Rights { return l.lore.Load().policy.Rights(level) }
+
+// current returns the session in use.
+func (l *link) current() *session {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.session
+}
+
+// ask puts a control request to the node until it is answered, however often the node goes away meanwhile, or ctx ends,
+// or the agent closes. Without a deadline in ctx it gives up after 30 s.
+func (l *link) ask(ctx context.Context, op control.Op, in, out any) error {
+	if l.crew.ctx.Err() != nil {
+		return ErrClosed
+	}
+	if _, limited := ctx.Deadline(); !limited {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, callTime)
+		defer cancel()
+	}
+	return persist(ctx, l.current().conn, func(ctx context.Context) error {
+		if l.crew.ctx.Err() != nil {
+			return ErrClosed
+		}
+		return l.current().control.Ask(ctx, op, in, out)
+	})
+}
+
+// command signs and hands in one command and returns its result.
+func command[R any](ctx context.Context, l *link, typ registry.Type, body any) (R, error) {
+	s := l.current()
+	return submit[R](ctx, s.conn, s.control, l.known.Signer, l.realm, typ, body)
+}
+
+// newProcess makes a process whose credential's epoch is its time of issue, in seconds: "refuse credentials older than
+// this moment" is then one number.
+func (l *link) newProcess() (*identity.Process, error) {
+	now := l.now()
+	return identity.NewProcess(l.realm, l.known.Signer, uint64(now/1000), now, l.options.life.Milliseconds())
+}
+
+// remember keeps the newest roster and head seen in the context, and refuses older ones.
+func (l *link) remember(learned lore) error {
+	if l.known.store == nil || learned.head.IsZero() {
+		return nil
+	}
+	h := learned.head.Statement()
+	if err := l.known.store.Advance(l.known.context, learned.authority.Number, h.Size, h.Root.String()); err != nil {
+		return fmt.Errorf("realm: %w", err)
+	}
+	return nil
+}
+
+func (l *link) onDropped(pattern string, n uint64) {
+	l.options.logger.Warn("messages dropped: the handler is slower than the senders", "subject", pattern, "count", n)
+}
+
+func (l *link) onRefused(err error) {
+	l.options.logger.Warn("the node refused a publication or subscription", "error", err)
+}
+
+// renewLoop replaces the session when three quarters of its credential's life are over. The old one goes on receiving
+// until nothing that was addressed to it can be under way.
+func (l *link) renewLoop() {
+	wait := l.options.life * 3 / 4
+	for {
+		select {
+		case <-l.crew.ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		wait = l.options.life * 3 / 4
+		if err := l.renew(); err != nil {
+			wait = l.options.life / 32 // some more attempts before the credential ends
+			l.options.logger.Error("credential not renewed", "code", string(fault.CodeOf(err)), "error", err)
+		}
+	}
+}
+
+func (l *link) renew() error {
+	ctx, cancel := context.WithTimeout(l.crew.ctx, askTime)
+	defer cancel()
+	fresh, err := l.dial(ctx)
+	if err != nil {
+		return err
+	}
+	if err := l.moved(fresh); err != nil {
+		return errors.Join(err, fresh.close(ctx))
+	}
+	l.mu.Lock()
+	if l.ended {
+		l.mu.Unlock()
+		return fresh.close(ctx)
+	}
+	old := l.session
+	ended := l.retired
+	l.session, l.retired = fresh, []*session{old}
+	l.mu.Unlock()
+	for _, s := range ended {
+		err = errors.Join(err, s.close(ctx))
+	}
+	return errors.Join(err, fresh.presence.announce(ctx))
+}

@@ -1,0 +1,101 @@
+package sdk
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed-3e86d5b2/conclave/discovery"
+	"github.com/seed-3e86d5b2/conclave/internal/control"
+)
+
+// presence is how one process says that it is there, what it serves and on what it publishes.
+type presence struct {
+	session *session
+
+	turn     lane        // for handing in a presence: they must come in order
+	current  atomic.Bool // announced since the session connected last
+	sequence uint64      // under turn
+}
+
+// once announces the process once a connection, so that whoever it asks can find the key to seal the reply with.
+func (p *presence) once(ctx context.Context) error {
+	if p.current.Load() {
+		return nil
+	}
+	if err := p.turn.enter(ctx); err != nil {
+		return err
+	}
+	defer p.turn.leave()
+	if p.current.Load() {
+		return nil
+	}
+	return p.next(ctx)
+}
+
+// announce signs a presence and hands it to the node.
+func (p *presence) announce(ctx context.Context) error {
+	if err := p.turn.enter(ctx); err != nil {
+		return err
+	}
+	defer p.turn.leave()
+	return p.next(ctx)
+}
+
+// next hands in the next presence. The caller has entered p.turn.
+func (p *presence) next(ctx context.Context) error {
+	s, a := p.session, p.session.agent
+	said := discovery.Presence{
+		Version: 1, Principal: a.ID(), Credential: s.process.Credential().ID(), Sealing: s.process.SealingKey(),
+		Issued: a.link.now(),
+	}
+	said.Expires = said.Issued + presenceTime
+	if !a.crew.closing() {
+		said.Serves, said.Topics = a.service.offered()
+	}
+	p.sequence++
+	said.Sequence = p.sequence
+	raw, err := s.process.Sign(said)
+	if err != nil {
+		return err
+	}
+	if err := s.control.Ask(ctx, control.OpAnnounce, control.Announce{Presence: raw}, nil); err != nil {
+		return err
+	}
+	p.current.Store(true)
+	return nil
+}
+
+// withdraw announces for a closed agent's sessions that they serve nothing any more, so that nobody picks them. It is
+// best effort: a presence ends by itself.
+func withdraw(ctx context.Context, sessions []*session) {
+	ctx, cancel := context.WithTimeout(ctx, withdrawTime)
+	defer cancel()
+	for _, s := range sessions {
+		if s.presence.current.Load() {
+			_ = s.presence.announce(ctx)
+		}
+	}
+}
+
+// keepPresent announces the process as long as it serves or publishes anything, and keeps readers joined.
+func keepPresent(a *Agent) {
+	tick := time.NewTicker(announceTime)
+	defer tick.Stop()
+	for {
+		select {
+		case <-a.crew.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		serves, topics := a.service.offered()
+		ctx, cancel := context.WithTimeout(a.crew.ctx, askTime)
+		if len(serves)+len(topics) > 0 {
+			if err := a.link.current().presence.announce(ctx); err != nil && a.crew.ctx.Err() == nil {
+				a.link.options.logger.Warn("presence not announced", "error", err)
+			}
+		}
+		a.reading.rejoin(ctx)
+		cancel()
+	}
+}
