@@ -54,6 +54,9 @@ var (
 	// ErrNoResponder is returned when no live, verified process serves what was asked for.
 	ErrNoResponder = fault.New(fault.NoResponder, "sdk: nobody answers for this capability").
 			WithHint("see who is there: conclave discover")
+	// ErrOtherName is returned when [Name] asks for another agent than the context's key belongs to.
+	ErrOtherName = fault.New(fault.Denied, "sdk: the context's key is another agent's").
+			WithHint("use that agent's own context, or an operator's, which can enrol it")
 	// ErrClosed is returned after Close.
 	ErrClosed = fault.New(fault.Unreachable, "sdk: the agent is closed")
 	// ErrTimeout is returned when no reply came in time. Whether the request was handled is unknown.

@@ -97,6 +97,9 @@ func (s *session) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if name := s.agent.link.options.name; name != "" && name != me.Name {
+		return fmt.Errorf("%w: it is %s, not %s", ErrOtherName, me.Name, name)
+	}
 	return s.hearing.listen(me.Level)
 }
 

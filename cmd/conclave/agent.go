@@ -17,15 +17,18 @@ import (
 	"github.com/seed-3e86d5b2/conclave/trust"
 )
 
-func (p *program) agent() *cobra.Command {
+// agentCommands are what stands under `conclave agent`.
+type agentCommands struct{ *program }
+
+func (p agentCommands) group() *cobra.Command {
 	return group("agent", "Let agents in, look at them, silence them",
 		"An operator makes a token for each agent; the agent redeems it once, with a key that never leaves it.",
 		"  conclave agent token --name writer --serves 'text.*' | ssh host conclave agent enroll -",
-		p.agentToken(), p.agentEnroll(), p.agentLs(), p.agentShow(), p.agentQuarantine(), p.agentRelease(),
-		p.agentRevoke(), p.agentGrant())
+		p.token(), p.enroll(), p.ls(), p.show(), p.quarantine(), p.release(),
+		p.revoke(), p.grant())
 }
 
-func (p *program) agentToken() *cobra.Command {
+func (p agentCommands) token() *cobra.Command {
 	var name, level string
 	var serves []string
 	var life time.Duration
@@ -84,7 +87,7 @@ func patterns(given []string) ([]string, error) {
 	return list, asUsage(identity.CheckCapabilities(list))
 }
 
-func (p *program) agentEnroll() *cobra.Command {
+func (p agentCommands) enroll() *cobra.Command {
 	var key, name string
 	c := &cobra.Command{
 		Use: "enroll TOKEN|-", Short: "Redeem a token: make the agent's key and its context", Args: cobra.ExactArgs(1),
@@ -96,7 +99,7 @@ func (p *program) agentEnroll() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return p.enrol(c.Context(), strings.TrimSpace(string(text)), key, name)
+			return p.redeem(c.Context(), strings.TrimSpace(string(text)), key, name)
 		},
 	}
 	c.Flags().StringVar(&key, "key", "", "file for the agent's new key (default among your keys)")
@@ -104,7 +107,7 @@ func (p *program) agentEnroll() *cobra.Command {
 	return c
 }
 
-func (p *program) enrol(ctx context.Context, text, key, contextName string) error {
+func (p agentCommands) redeem(ctx context.Context, text, key, contextName string) error {
 	_, token, err := identity.ParseInvitation(text)
 	if err != nil {
 		return asUsage(err)
@@ -112,11 +115,11 @@ func (p *program) enrol(ctx context.Context, text, key, contextName string) erro
 	if contextName == "" {
 		contextName = token.Name
 	}
-	store, err := p.newContext(contextName)
+	store, err := newContext(contextName)
 	if err != nil {
 		return err
 	}
-	if key, err = p.keyPath(key, contextName); err != nil {
+	if key, err = keyPath(p.env, key, contextName); err != nil {
 		return err
 	}
 	ctx, cancel := p.within(ctx, askTime)
@@ -162,7 +165,7 @@ func (s session) membersOf(ctx context.Context, role identity.Role) ([]memberDoc
 	return docs, nil
 }
 
-func (p *program) agentLs() *cobra.Command {
+func (p agentCommands) ls() *cobra.Command {
 	return &cobra.Command{
 		Use: "ls", Short: "List the agents", Args: cobra.NoArgs, Example: "  conclave agent ls --json",
 		RunE: p.connected(askTime, func(ctx context.Context, s session, _ []string) error {
@@ -178,7 +181,7 @@ func (p *program) agentLs() *cobra.Command {
 						fmt.Sprint(m.Failed), list(m.Serves), m.ID.String(),
 					})
 				}
-				s.table(w, []string{"NAME", "LEVEL", "STATUS", "CONNECTED", "DONE", "FAILED", "SERVES", "AGENT"}, rows)
+				table(w, []string{"NAME", "LEVEL", "STATUS", "CONNECTED", "DONE", "FAILED", "SERVES", "AGENT"}, rows)
 			})
 		}),
 	}
@@ -225,7 +228,7 @@ func (s session) who(ctx context.Context, name string) (sdk.Peer, error) {
 	return s.Who(ctx, name)
 }
 
-func (p *program) agentShow() *cobra.Command {
+func (p agentCommands) show() *cobra.Command {
 	return &cobra.Command{
 		Use: "show NAME", Short: "Show one agent", Args: cobra.ExactArgs(1), Example: "  conclave agent show writer",
 		RunE: p.connected(askTime, func(ctx context.Context, s session, args []string) error {
@@ -261,34 +264,34 @@ type loosening struct{ out, reason string }
 
 func (l *loosening) flags(c *cobra.Command) {
 	c.Flags().StringVar(&l.reason, "reason", "", "why, for the record; at most 256 bytes")
-	c.Flags().StringVar(&l.out, "out", "", "write the signed command to this file, for other operators to sign, instead of handing it in")
+	c.Flags().StringVar(&l.out, "out", "", "`file` for the signed command, for others to sign; it is not handed in")
 }
 
-func (p *program) agentQuarantine() *cobra.Command {
+func (p agentCommands) quarantine() *cobra.Command {
 	var l loosening
-	c := p.statusCommand("quarantine", "Silence an agent at once", trust.Quarantined, &l)
+	c := p.status("quarantine", "Silence an agent at once", trust.Quarantined, &l)
 	c.Flags().StringVar(&l.reason, "reason", "", "why, for the record; at most 256 bytes")
 	require(c, "reason")
 	return c
 }
 
-func (p *program) agentRelease() *cobra.Command {
+func (p agentCommands) release() *cobra.Command {
 	var l loosening
-	c := p.statusCommand("release", "End an agent's quarantine", trust.Active, &l)
+	c := p.status("release", "End an agent's quarantine", trust.Active, &l)
 	l.flags(c)
 	return c
 }
 
-func (p *program) agentRevoke() *cobra.Command {
+func (p agentCommands) revoke() *cobra.Command {
 	var l loosening
-	c := p.statusCommand("revoke", "Shut an agent out for ever", trust.Revoked, &l)
+	c := p.status("revoke", "Shut an agent out for ever", trust.Revoked, &l)
 	c.Flags().StringVar(&l.reason, "reason", "", "why, for the record; at most 256 bytes")
 	require(c, "reason")
 	return c
 }
 
 // statusCommand returns the command that gives a principal the status.
-func (p *program) statusCommand(verb, short string, status trust.Status, l *loosening) *cobra.Command {
+func (p agentCommands) status(verb, short string, status trust.Status, l *loosening) *cobra.Command {
 	return &cobra.Command{
 		Use: verb + " NAME", Short: short, Args: cobra.ExactArgs(1),
 		Example: "  conclave agent " + verb + " writer --reason 'seen to leak addresses'",
@@ -310,7 +313,7 @@ func (p *program) statusCommand(verb, short string, status trust.Status, l *loos
 	}
 }
 
-func (p *program) agentGrant() *cobra.Command {
+func (p agentCommands) grant() *cobra.Command {
 	return &cobra.Command{
 		Use: "grant NAME [PATTERN]...", Short: "Replace what an agent may serve", Args: cobra.MinimumNArgs(1),
 		Long:    "Replace the capability patterns that an agent of yours may serve; none: it may serve nothing.",

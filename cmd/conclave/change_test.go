@@ -149,8 +149,7 @@ func TestDataHome(t *testing.T) {
 		{"", "", ""},
 	} {
 		env := map[string]string{"XDG_DATA_HOME": row.xdg, "HOME": row.home}
-		p := newProgram(nil, io.Discard, io.Discard, func(k string) string { return env[k] }, func(any) bool { return false })
-		got, err := p.dataHome()
+		got, err := dataHome(func(k string) string { return env[k] })
 		if got != row.want || (row.want == "" && codeOf(err) != "usage") {
 			t.Errorf("%+v: %q %v", row, got, err)
 		}

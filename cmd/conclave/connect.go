@@ -94,9 +94,9 @@ func (s session) changes() {
 // short is the beginning of a long digest, enough to tell few of them apart.
 func short(digest string) string { return digest[:min(16, len(digest))] }
 
-// asAgent adds --as, by which an operator's context acts as an agent of its own.
+// asAgent adds --as, by which an operator's context acts as an agent of its own, which its key enrols at first use.
 func asAgent(c *cobra.Command, as *string) {
-	c.Flags().StringVar(as, "as", "", "act as the agent of this name, enrolled under the context's operator key at first use")
+	c.Flags().StringVar(as, "as", "", "act as your agent of this `name`, enrolled at first use")
 }
 
 // acting returns the options for --as.
@@ -119,14 +119,14 @@ func (s session) mustBeAgent() error {
 		WithHint("act as an agent of yours: --as NAME; or use an agent's context: --context NAME")
 }
 
-// store opens the user's contexts.
-func (p *program) store() (*contexts.Store, error) { return contexts.Open(contexts.DefaultDir()) }
+// openContexts opens the user's contexts.
+func openContexts() (*contexts.Store, error) { return contexts.Open(contexts.DefaultDir()) }
 
 // dataHome returns $XDG_DATA_HOME/conclave.
-func (p *program) dataHome() (string, error) {
-	base := p.env("XDG_DATA_HOME")
+func dataHome(env func(string) string) (string, error) {
+	base := env("XDG_DATA_HOME")
 	if !filepath.IsAbs(base) {
-		home := p.env("HOME")
+		home := env("HOME")
 		if !filepath.IsAbs(home) {
 			return "", usage("neither XDG_DATA_HOME nor HOME is set: name the path by a flag")
 		}
@@ -137,9 +137,9 @@ func (p *program) dataHome() (string, error) {
 
 // keyPath returns where a new key goes: the path given, or a file of that name among the user's keys. Its folder is
 // made.
-func (p *program) keyPath(given, name string) (string, error) {
+func keyPath(env func(string) string, given, name string) (string, error) {
 	if given == "" {
-		base, err := p.dataHome()
+		base, err := dataHome(env)
 		if err != nil {
 			return "", err
 		}
@@ -178,8 +178,8 @@ func loadOperator(path string) (identity.Signer, error) {
 }
 
 // newContext refuses a name that a context has, before anything is made for it.
-func (p *program) newContext(name string) (*contexts.Store, error) {
-	store, err := p.store()
+func newContext(name string) (*contexts.Store, error) {
+	store, err := openContexts()
 	if err != nil {
 		return nil, err
 	}

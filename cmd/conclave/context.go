@@ -14,11 +14,14 @@ import (
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 )
 
-func (p *program) contexts() *cobra.Command {
+// contextCommands are what stands under `conclave context`.
+type contextCommands struct{ *program }
+
+func (p contextCommands) group() *cobra.Command {
 	return group("context", "Which realm, as whom",
 		"A context names a realm's nodes, the keys they must show, and the file of your own key. --context goes before\n"+
 			"$CONCLAVE_CONTEXT, which goes before the selected one.",
-		"  conclave context ls", p.contextLs(), p.contextUse(), p.contextShow(), p.contextAdd())
+		"  conclave context ls", p.ls(), p.use(), p.show(), p.add())
 }
 
 // contextLine is one context as scripts read it.
@@ -42,11 +45,11 @@ func lineOf(name, selected string, c contexts.Context) contextLine {
 	}
 }
 
-func (p *program) contextLs() *cobra.Command {
+func (p contextCommands) ls() *cobra.Command {
 	return &cobra.Command{
 		Use: "ls", Short: "List the contexts", Args: cobra.NoArgs, Example: "  conclave context ls --json",
 		RunE: func(*cobra.Command, []string) error {
-			store, err := p.store()
+			store, err := openContexts()
 			if err != nil {
 				return err
 			}
@@ -66,12 +69,12 @@ func (p *program) contextLs() *cobra.Command {
 				}
 				lines = append(lines, lineOf(name, selected, c))
 			}
-			return p.emit(map[string]any{"contexts": lines}, func(w io.Writer) { p.contextTable(w, lines) })
+			return p.emit(map[string]any{"contexts": lines}, func(w io.Writer) { contextTable(w, lines) })
 		},
 	}
 }
 
-func (p *program) contextTable(w io.Writer, lines []contextLine) {
+func contextTable(w io.Writer, lines []contextLine) {
 	var rows [][]string
 	for _, l := range lines {
 		mark := ""
@@ -80,15 +83,15 @@ func (p *program) contextTable(w io.Writer, lines []contextLine) {
 		}
 		rows = append(rows, []string{l.Name, mark, short(l.Realm), list(l.Addresses), l.Principal})
 	}
-	p.table(w, []string{"NAME", "", "REALM", "ADDRESSES", "PRINCIPAL"}, rows)
+	table(w, []string{"NAME", "", "REALM", "ADDRESSES", "PRINCIPAL"}, rows)
 }
 
-func (p *program) contextUse() *cobra.Command {
+func (p contextCommands) use() *cobra.Command {
 	return &cobra.Command{
 		Use: "use NAME", Short: "Select a context", Args: cobra.ExactArgs(1), Example: "  conclave context use dev",
-		ValidArgsFunction: p.completeContexts,
+		ValidArgsFunction: completeContexts,
 		RunE: func(_ *cobra.Command, args []string) error {
-			store, err := p.store()
+			store, err := openContexts()
 			if err != nil {
 				return err
 			}
@@ -100,12 +103,12 @@ func (p *program) contextUse() *cobra.Command {
 	}
 }
 
-func (p *program) contextShow() *cobra.Command {
+func (p contextCommands) show() *cobra.Command {
 	return &cobra.Command{
 		Use: "show [NAME]", Short: "Show a context, the one in use by default", Args: cobra.MaximumNArgs(1),
-		Example: "  conclave context show", ValidArgsFunction: p.completeContexts,
+		Example: "  conclave context show", ValidArgsFunction: completeContexts,
 		RunE: func(_ *cobra.Command, args []string) error {
-			store, err := p.store()
+			store, err := openContexts()
 			if err != nil {
 				return err
 			}
@@ -134,7 +137,7 @@ func (p *program) contextShow() *cobra.Command {
 	}
 }
 
-func (p *program) contextAdd() *cobra.Command {
+func (p contextCommands) add() *cobra.Command {
 	var realm, key string
 	var addresses, pins []string
 	c := &cobra.Command{
@@ -147,7 +150,7 @@ func (p *program) contextAdd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			store, err := p.newContext(args[0])
+			store, err := newContext(args[0])
 			if err != nil {
 				return err
 			}
@@ -208,8 +211,8 @@ func parseIDs(texts []string, role identity.Role) ([]identity.ID, error) {
 	return ids, nil
 }
 
-func (p *program) completeContexts(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	store, err := p.store()
+func completeContexts(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	store, err := openContexts()
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}

@@ -17,12 +17,15 @@ import (
 	"github.com/seed-3e86d5b2/conclave/sdk"
 )
 
-func (p *program) decision() *cobra.Command {
+// decisionCommands are what stands under `conclave decision`.
+type decisionCommands struct{ *program }
+
+func (p decisionCommands) group() *cobra.Command {
 	return group("decision", "Decide, and check what was decided",
 		"A decision is about exactly one action. Its class, and so what it needs, follows from the realm's policy.",
 		"  conclave decision ls --waiting\n  conclave decision approve 1a2b3c4d",
-		p.decisionLs(), p.decisionShow(), p.decisionPropose(), p.decisionVote("approve", "Vote for a decision's action", sdk.Approve),
-		p.decisionVote("reject", "Vote against a decision's action", sdk.Reject), p.decisionWait(), p.decisionVerify())
+		p.ls(), p.show(), p.propose(), p.vote("approve", "Vote for a decision's action", sdk.Approve),
+		p.vote("reject", "Vote against a decision's action", sdk.Reject), p.wait(), p.verify())
 }
 
 // summaryDoc is one line of the list, its times as texts.
@@ -32,18 +35,18 @@ type summaryDoc struct {
 	Deadline string `json:"deadline"`
 }
 
-func (p *program) decisionLs() *cobra.Command {
+func (p decisionCommands) ls() *cobra.Command {
 	var waiting bool
 	c := &cobra.Command{
 		Use: "ls", Short: "List the newest decisions", Args: cobra.NoArgs, Example: "  conclave decision ls --waiting",
 		RunE: p.connected(askTime, func(ctx context.Context, s session, _ []string) error {
-			all, err := s.Decisions(ctx)
+			all, err := s.Ballots().List(ctx)
 			if err != nil {
 				return err
 			}
 			mine := map[sdk.Digest]bool{}
 			if waiting {
-				views, err := s.Waiting(ctx)
+				views, err := s.Ballots().Waiting(ctx)
 				if err != nil {
 					return err
 				}
@@ -57,14 +60,14 @@ func (p *program) decisionLs() *cobra.Command {
 					docs = append(docs, summaryDoc{d, stamp(d.Opened), stamp(d.Deadline)})
 				}
 			}
-			return s.emit(map[string]any{"decisions": docs}, func(w io.Writer) { s.decisionTable(w, docs) })
+			return s.emit(map[string]any{"decisions": docs}, func(w io.Writer) { decisionTable(w, docs) })
 		}),
 	}
 	c.Flags().BoolVar(&waiting, "waiting", false, "only those that wait for your vote")
 	return c
 }
 
-func (p *program) decisionTable(w io.Writer, docs []summaryDoc) {
+func decisionTable(w io.Writer, docs []summaryDoc) {
 	var rows [][]string
 	for _, d := range docs {
 		rows = append(rows, []string{
@@ -72,7 +75,7 @@ func (p *program) decisionTable(w io.Writer, docs []summaryDoc) {
 			fmt.Sprintf("%d of %d", d.Ballots, d.Voters), d.Deadline, visible(d.Target),
 		})
 	}
-	p.table(w, []string{"DECISION", "STATE", "CLASS", "KIND", "PROPOSER", "BALLOTS", "DEADLINE", "TARGET"}, rows)
+	table(w, []string{"DECISION", "STATE", "CLASS", "KIND", "PROPOSER", "BALLOTS", "DEADLINE", "TARGET"}, rows)
 }
 
 // actionDoc is an action as scripts read it.
@@ -92,7 +95,9 @@ func actionOf(a sdk.Action) actionDoc {
 }
 
 // writeAction shows an action in full: what is signed is what is read.
-func writeAction(w io.Writer, a sdk.Action) {
+func writeAction(w io.Writer, a sdk.Action) { pairs(w, actionRows(a)) }
+
+func actionRows(a sdk.Action) [][2]string {
 	rows := [][2]string{{"kind", visible(a.Kind)}, {"target", visible(a.Target)}}
 	for _, param := range a.Params {
 		if len(param.Values) == 0 {
@@ -106,7 +111,7 @@ func writeAction(w io.Writer, a sdk.Action) {
 			rows = append(rows, [2]string{"  " + name, quoted(v)})
 		}
 	}
-	pairs(w, append(rows, [2]string{"fingerprint", a.Digest().String()}))
+	return append(rows, [2]string{"fingerprint", a.Digest().String()})
 }
 
 // decisionDoc is one decision as scripts read it.
@@ -136,14 +141,16 @@ func writeDecision(w io.Writer, v sdk.View) {
 		{"decision", v.ID.String()}, {"state", visible(v.State)}, {"class", v.Class}, {"needs", needs(v)}, {"proposer", who},
 		{"opened", stamp(v.Opened.UnixMilli())}, {"deadline", stamp(v.Deadline.UnixMilli())},
 	}
+	if v.Executor != v.Proposer.ID {
+		rows = append(rows, [2]string{"done by", v.Executor.String()})
+	}
 	if v.Reason != "" {
 		rows = append(rows, [2]string{"in its words", quoted(v.Reason)})
 	}
 	if v.Detail != "" {
 		rows = append(rows, [2]string{"outcome", quoted(v.Detail)})
 	}
-	pairs(w, rows)
-	writeAction(w, v.Action)
+	pairs(w, append(rows, actionRows(v.Action)...))
 	for _, b := range v.Ballots {
 		fmt.Fprintf(w, "%s: %s%s\n", b.Vote, b.Voter, because(b.Reason))
 	}
@@ -162,10 +169,10 @@ func (s session) view(ctx context.Context, id string) (sdk.View, error) {
 		return sdk.View{}, usageHint(fmt.Sprintf("a decision's id is 64 hexadecimal digits, of which the first 8 will do, not %.64q", id),
 			"see which there are: conclave decision ls")
 	}
-	return s.View(ctx, id)
+	return s.Ballots().View(ctx, id)
 }
 
-func (p *program) decisionShow() *cobra.Command {
+func (p decisionCommands) show() *cobra.Command {
 	return &cobra.Command{
 		Use: "show ID", Short: "Show one decision", Args: cobra.ExactArgs(1), Example: "  conclave decision show 1a2b3c4d",
 		RunE: p.connected(askTime, func(ctx context.Context, s session, args []string) error {
@@ -185,12 +192,12 @@ type proposeFlags struct {
 	wait                            bool
 }
 
-func (p *program) decisionPropose() *cobra.Command {
+func (p decisionCommands) propose() *cobra.Command {
 	var f proposeFlags
 	c := &cobra.Command{
 		Use: "propose KIND", Short: "Ask that an action be decided", Args: cobra.ExactArgs(1),
-		Long: "Ask that an action be decided, to be done by you. KIND is named like a capability; a kind that the policy does\n" +
-			"not name is R3. With --key the same key again is the same decision.",
+		Long: "Ask that an action be decided, to be done by you. KIND is named like a capability, as db.migrate; a kind that\n" +
+			"the policy does not name is R3, the highest class. With --key the same key again is the same decision.",
 		Example: "  conclave decision propose db.migrate --target prod --param file=0042.sql --reason 'adds a column' --wait",
 		RunE: p.connected(0, func(ctx context.Context, s session, args []string) error {
 			action, class, err := f.action(args[0])
@@ -207,7 +214,7 @@ func (p *program) decisionPropose() *cobra.Command {
 			if f.wait {
 				return s.wait(ctx, d, f.out)
 			}
-			v, err := s.View(asking, d.ID().String())
+			v, err := s.Ballots().View(asking, d.ID().String())
 			if err != nil {
 				return err
 			}
@@ -255,7 +262,7 @@ func parseClass(text string) (sdk.Class, error) {
 }
 
 // decisionVote returns the command that casts one kind of vote.
-func (p *program) decisionVote(verb, short string, vote func(reason string) sdk.Vote) *cobra.Command {
+func (p decisionCommands) vote(verb, short string, vote func(reason string) sdk.Vote) *cobra.Command {
 	var reason string
 	c := &cobra.Command{
 		Use: verb + " ID", Short: short, Args: cobra.ExactArgs(1),
@@ -271,7 +278,7 @@ func (p *program) decisionVote(verb, short string, vote func(reason string) sdk.
 			if err := s.confirm(verb + " exactly this?"); err != nil {
 				return err
 			}
-			state, err := s.Vote(ctx, v, vote(reason))
+			state, err := s.Ballots().Vote(ctx, v, vote(reason))
 			if err != nil {
 				return err
 			}
@@ -287,7 +294,7 @@ func (p *program) decisionVote(verb, short string, vote func(reason string) sdk.
 
 func short16(d sdk.Digest) string { return short(d.String()) }
 
-func (p *program) decisionWait() *cobra.Command {
+func (p decisionCommands) wait() *cobra.Command {
 	var out string
 	c := &cobra.Command{
 		Use: "wait ID", Short: "Wait until a decision has ended", Args: cobra.ExactArgs(1),

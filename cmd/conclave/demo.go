@@ -15,7 +15,7 @@ import (
 // demoTime bounds a demo whose command does not end.
 const demoTime = 10 * time.Minute
 
-func (p *program) demo() *cobra.Command {
+func demoCommand(p *program) *cobra.Command {
 	return &cobra.Command{
 		Use: "demo [-- COMMAND ARGS...]", Short: "Play a whole realm with its attacks, each step checked",
 		Long: "Makes a realm in a private temporary directory, lets agents talk, attacks them, and runs one command under a\n" +

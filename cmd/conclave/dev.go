@@ -20,7 +20,7 @@ import (
 // devContext is the context that dev writes.
 const devContext = "dev"
 
-func (p *program) dev() *cobra.Command {
+func devCommand(p *program) *cobra.Command {
 	var data, listen string
 	c := &cobra.Command{
 		Use: "dev", Short: "Run a realm of your own to try things", Args: cobra.NoArgs,
@@ -28,7 +28,7 @@ func (p *program) dev() *cobra.Command {
 			"operator's key. The log is a real one, synced to disk; everything is gone at exit unless --data keeps it.",
 		Example: "  conclave dev\n  conclave dev --data ./dev-realm",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return p.runDev(c.Context(), data, listen)
+			return runDev(c.Context(), p, data, listen)
 		},
 	}
 	c.Flags().StringVar(&data, "data", "", "directory that keeps the realm; none: a temporary one")
@@ -46,9 +46,9 @@ type devRealm struct {
 	realm     string
 }
 
-func (p *program) runDev(ctx context.Context, data, listen string) (err error) {
+func runDev(ctx context.Context, p *program, data, listen string) (err error) {
 	d := &devRealm{program: p, temporary: data == ""}
-	if d.store, err = p.store(); err != nil {
+	if d.store, err = openContexts(); err != nil {
 		return err
 	}
 	if d.before, err = d.store.Selected(); err != nil && !errors.Is(err, contexts.ErrNoneSelected) {
@@ -68,7 +68,7 @@ func (p *program) runDev(ctx context.Context, data, listen string) (err error) {
 	if err != nil {
 		return err
 	}
-	return p.serve(ctx, config, func(n *node.Node) error { return d.ready(n, operator) })
+	return serve(ctx, config, func(n *node.Node) error { return d.ready(n, operator) })
 }
 
 func (d *devRealm) at(path ...string) string {
@@ -131,8 +131,9 @@ In another terminal:
   conclave discover                                        who is there
   conclave guard --as worker -- /bin/echo done             a command that waits for you
   conclave decision ls                                     what waits, and conclave decision approve ID
-  conclave agent token --name writer --serves 'text.*'     let another agent in
+  conclave agent token --name reviewer                     let another agent in
 
+Without an installed conclave, type in the source tree: go run ./cmd/conclave
 Ctrl-C ends it.
 `)
 }

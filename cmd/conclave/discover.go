@@ -12,7 +12,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/sdk"
 )
 
-func (p *program) discover() *cobra.Command {
+func discoverCommand(p *program) *cobra.Command {
 	var least string
 	c := &cobra.Command{
 		Use: "discover [CAPABILITY]", Short: "Show who is there and what it serves", Args: cobra.MaximumNArgs(1),
@@ -37,7 +37,13 @@ func (p *program) discover() *cobra.Command {
 			if len(found) == 0 && q.Capability != "" {
 				return sdk.ErrNoResponder
 			}
-			return s.emit(map[string]any{"found": found}, func(w io.Writer) { s.foundTable(w, found) })
+			return s.emit(map[string]any{"found": found}, func(w io.Writer) {
+				if len(found) == 0 {
+					s.say("nobody is there: agents are shown while they run")
+					return
+				}
+				foundTable(w, found)
+			})
 		}),
 	}
 	c.Flags().StringVar(&least, "min-level", "", "only agents of this level or above")
@@ -59,7 +65,15 @@ func query(capability, least string) (sdk.Query, error) {
 	return q, asUsage(err)
 }
 
-func (p *program) foundTable(w io.Writer, found []sdk.Found) {
+// topics stands where a process serves nothing.
+func topics(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return "(publishes " + list(names) + ")"
+}
+
+func foundTable(w io.Writer, found []sdk.Found) {
 	var rows [][]string
 	for _, f := range found {
 		agent := []string{visible(f.Peer.Name), f.Peer.Level.String(), short(f.Process.String())}
@@ -71,8 +85,8 @@ func (p *program) foundTable(w io.Writer, found []sdk.Found) {
 			rows = append(rows, append(slices.Clone(agent), visible(c.Name), description))
 		}
 		if len(f.Capabilities) == 0 {
-			rows = append(rows, append(agent, "-", "topics: "+list(f.Topics)))
+			rows = append(rows, append(agent, "-", topics(f.Topics)))
 		}
 	}
-	p.table(w, []string{"AGENT", "LEVEL", "PROCESS", "CAPABILITY", "IN ITS OWN WORDS"}, rows)
+	table(w, []string{"AGENT", "LEVEL", "PROCESS", "CAPABILITY", "IN ITS OWN WORDS"}, rows)
 }

@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/seed-3e86d5b2/conclave/identity/agefile"
 	"github.com/seed-3e86d5b2/conclave/internal/datadir"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/internal/wire"
 )
 
 // The exit codes. A code keeps its meaning for ever.
@@ -66,7 +68,7 @@ var failures = map[fault.Code]failure{
 	fault.Expired:     {exitDenied, "its time is over; make a new one"},
 	fault.NotYet:      {exitDenied, "compare the clocks: conclave server status"},
 
-	fault.NotFound: {exitNotFound, "see what there is: conclave context ls, conclave agent ls"},
+	fault.NotFound: {exitNotFound, "check the name or path; see what there is: conclave context ls, conclave agent ls"},
 	fault.Unknown:  {exitNotFound, "see what there is: conclave agent ls, conclave decision ls"},
 
 	fault.NoResponder: {exitNobody, "see who is there: conclave discover"},
@@ -162,6 +164,7 @@ func codeOf(err error) fault.Code {
 		{datadir.ErrNoSpace, fault.DiskFull},
 		{datadir.ErrTooLarge, fault.TooLarge},
 		{fs.ErrNotExist, fault.NotFound},
+		{syscall.EISDIR, fault.InvalidInput},
 		{fs.ErrExist, fault.Conflict},
 		{context.DeadlineExceeded, fault.Unreachable},
 	} {
@@ -185,12 +188,14 @@ func usage(format string, args ...any) error {
 	return fault.New(fault.Usage, fmt.Sprintf(format, args...))
 }
 
-// asUsage says that what was typed is wrong: the parser's own code would tell of bytes that came from elsewhere.
+// asUsage says that what was typed is wrong: the parser's own code and words would tell of bytes that came from
+// elsewhere.
 func asUsage(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &fault.Error{Code: fault.Usage, Message: err.Error(), Hint: fault.HintOf(err), Err: err}
+	message := strings.Replace(err.Error(), wire.ErrMalformed.Error()+": ", "", 1)
+	return &fault.Error{Code: fault.Usage, Message: message, Hint: fault.HintOf(err), Err: err}
 }
 
 // exitCodes is the help topic of that name.

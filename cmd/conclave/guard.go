@@ -20,28 +20,30 @@ type guardFlags struct {
 	dryRun                              bool
 }
 
-func (p *program) guard() *cobra.Command {
+func guardCommand(p *program) *cobra.Command {
 	var f guardFlags
 	c := &cobra.Command{
 		Use: "guard [flags] -- COMMAND [ARG]...", Short: "Run a command once it is approved, once", Args: cobra.MinimumNArgs(1),
 		Long: `Propose to run exactly this command, wait for the decision, and run it once.
 
-The executable, a script's interpreter, and every --bind file are copied at once into memory that nobody can change;
-their hashes, the arguments, the directory and the --env variables are what is decided, and the copies are what runs.
-{bind:1} in an argument stands for the first bound file. The command gets no other environment variables.
+The executable, a script's interpreter, and every --bind file are copied at once into memory that nobody can
+change; their hashes, the arguments, the directory and the --env variables are what is decided, and the copies
+are what runs. {bind:1} in an argument stands for the first bound file. The command gets no environment
+variables but those of --env, and nothing on its standard input: neither was decided otherwise.
 
-The exit code is the command's own, and 125 where guard itself fails: rejected, pending at --timeout, no connection.
-With --key the same key and command again take up the same decision, and never run it a second time.`,
+The exit code is the command's own, and 125 where guard itself fails: rejected, pending at --timeout, no
+connection. With --key the same key and command again take up the same decision, and never run it a second
+time.`,
 		Example: "  conclave guard --reason 'adds a column' --bind 0042.sql --env PGHOST -- psql -f '{bind:1}'",
 		RunE: func(c *cobra.Command, args []string) error {
-			return p.runGuard(c.Context(), f, args)
+			return runGuard(c.Context(), p, f, args)
 		},
 		Annotations: map[string]string{statusNote: "yes"},
 	}
 	fl := c.Flags()
 	fl.SetInterspersed(false)
-	fl.StringArrayVar(&f.bind, "bind", nil, "file to copy, hash and hand over as {bind:N}; may be repeated")
-	fl.StringArrayVar(&f.env, "env", nil, "environment variable to hand over, whose value all voters see; may be repeated")
+	fl.StringArrayVar(&f.bind, "bind", nil, "`file` to copy, hash and hand over as {bind:N}; may be repeated")
+	fl.StringArrayVar(&f.env, "env", nil, "`name` of a variable to hand over, whose value all voters see; may be repeated")
 	fl.StringVar(&f.reason, "reason", "", "why, shown to voters as your words")
 	fl.StringVar(&f.class, "class", "", "raise the policy's class: R0 to R3")
 	fl.StringVar(&f.key, "key", "", "idempotency key, to take the decision up again")
@@ -51,7 +53,7 @@ With --key the same key and command again take up the same decision, and never r
 	return c
 }
 
-func (p *program) runGuard(ctx context.Context, f guardFlags, argv []string) (err error) {
+func runGuard(ctx context.Context, p *program, f guardFlags, argv []string) (err error) {
 	prepared, err := guardexec.Prepare(guardexec.Request{Argv: argv, Env: f.env, Bind: f.bind})
 	if err != nil {
 		return err
@@ -101,7 +103,7 @@ func (g *guardRun) dry(ctx context.Context, s session) error {
 	if err != nil {
 		return err
 	}
-	me, err := s.Me(ctx)
+	me, err := s.Who(ctx, s.ID().String())
 	if err != nil {
 		return err
 	}
@@ -110,8 +112,8 @@ func (g *guardRun) dry(ctx context.Context, s session) error {
 		"alone": rules.Alone(me.Level, class),
 	}
 	return s.emit(doc, func(w io.Writer) {
-		writeAction(w, g.action)
-		pairs(w, [][2]string{{"class", class.String()}, {"needs", rules.Rule(class).String()}})
+		needed := [][2]string{{"class", class.String()}, {"needs", rules.Rule(class).String()}}
+		pairs(w, append(actionRows(g.action), needed...))
 	})
 }
 
@@ -128,7 +130,7 @@ func (g *guardRun) run(ctx context.Context, s session) error {
 	if err != nil {
 		return err
 	}
-	v, err := s.View(asking, d.ID().String())
+	v, err := s.Ballots().View(asking, d.ID().String())
 	if err != nil {
 		return err
 	}
@@ -177,13 +179,14 @@ func (g *guardRun) announce(s session, v sdk.View) {
 	if v.Alone || v.State != "open" {
 		return
 	}
-	s.say("guard: waiting until %s; look: conclave decision show %s; decide: conclave decision approve %s",
-		v.Deadline.UTC().Format(time.RFC3339), id, id)
+	s.say("guard: waiting until %s", v.Deadline.UTC().Format(time.RFC3339))
+	s.say("guard: look: conclave decision show %s", id)
+	s.say("guard: decide: conclave decision approve %s", id)
 }
 
-// execute runs the copies. Signals reach the command by themselves, so ctx does not end it.
+// execute runs the copies. What stdin would say was not decided, so it is empty. Signals reach the command by themselves, so ctx does not end it.
 func (g *guardRun) execute(ctx context.Context, s session) error {
-	status, err := g.prepared.Run(context.WithoutCancel(ctx), s.stdin, s.stdout, s.rawErr)
+	status, err := g.prepared.Run(context.WithoutCancel(ctx), nil, s.stdout, s.rawErr)
 	if status < 0 {
 		if err == nil {
 			err = fault.New(fault.Internal, "the command did not run")

@@ -8,54 +8,17 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/seed-3e86d5b2/conclave/internal/contexts"
-	"github.com/seed-3e86d5b2/conclave/internal/control"
-	"github.com/seed-3e86d5b2/conclave/sdk"
 )
 
 // shell runs commands in a home of their own, each as a program of its own.
 type shell struct {
 	testing.TB
-	home  string
-	watch *watch
-}
-
-// watch keeps an eye on the node of the realm that a shell works with.
-type watch struct {
-	agent    *sdk.Agent
-	commands int // since it looked
-}
-
-// settle waits until the node has forgotten connections that are gone, which it looks for now and then: a principal
-// may have eight, and the commands of a test are quicker.
-func (s shell) settle() {
-	s.Helper()
-	s.watch.commands++
-	if s.watch.agent == nil || s.watch.commands < 4 {
-		return
-	}
-	s.watch.commands = 0
-	ctx, cancel := context.WithTimeout(context.Background(), askTime)
-	defer cancel()
-	busy := func(m control.Member) bool { return m.Live > 4 }
-	again := time.NewTicker(50 * time.Millisecond) // a busy loop would use up the watcher's own rate
-	defer again.Stop()
-	for {
-		members, err := s.watch.agent.Admin().Members(ctx)
-		if err != nil {
-			s.Fatal(err)
-		}
-		if !slices.ContainsFunc(members, busy) {
-			return
-		}
-		<-again.C
-	}
+	home string
 }
 
 func newShell(t testing.TB) shell {
@@ -71,7 +34,7 @@ func newShell(t testing.TB) shell {
 		setenv(t, name, path)
 	}
 	setenv(t, contexts.EnvVar, "")
-	return shell{t, home, &watch{}}
+	return shell{t, home}
 }
 
 func setenv(t testing.TB, name, value string) {
@@ -89,7 +52,6 @@ func (s shell) run(args ...string) ended { return s.feed("", args...) }
 
 func (s shell) feed(stdin string, args ...string) ended {
 	s.Helper()
-	s.settle()
 	var out, errs bytes.Buffer
 	status := program1(strings.NewReader(stdin), &out, &errs).run(context.Background(), args)
 	return ended{status, out.String(), errs.String()}
@@ -154,7 +116,6 @@ type background struct {
 // start starts a command. The test's end stops it.
 func (s shell) start(args ...string) *background {
 	s.Helper()
-	s.settle()
 	ctx, cancel := context.WithCancel(context.Background())
 	b := &background{stdout: make(chan string, 1024), stderr: make(chan string, 1024)}
 	var running sync.WaitGroup

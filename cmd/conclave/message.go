@@ -34,7 +34,10 @@ func target(text string) (sdk.Target, error) {
 	return sdk.To(who, capability), nil
 }
 
-func (p *program) call() *cobra.Command {
+// messageCommands are call, pub and sub.
+type messageCommands struct{ *program }
+
+func (p messageCommands) call() *cobra.Command {
 	var as string
 	c := &cobra.Command{
 		Use: "call TARGET [JSON|-]", Short: "Send one request and print the reply", Args: cobra.RangeArgs(1, 2),
@@ -71,17 +74,7 @@ func (p *program) call() *cobra.Command {
 	return c
 }
 
-// line writes one JSON document as one line.
-func (p *program) line(doc any) error {
-	b, err := json.Marshal(doc)
-	if err != nil {
-		return fmt.Errorf("encode the result: %w", err)
-	}
-	_, err = p.stdout.Write(append(printable(b), '\n'))
-	return err
-}
-
-func (p *program) pub() *cobra.Command {
+func (p messageCommands) pub() *cobra.Command {
 	var as string
 	var wait time.Duration
 	c := &cobra.Command{
@@ -142,7 +135,7 @@ type message struct {
 	Data  json.RawMessage `json:"data"`
 }
 
-func (p *program) sub() *cobra.Command {
+func (p messageCommands) sub() *cobra.Command {
 	var as string
 	var count int
 	c := &cobra.Command{

@@ -16,20 +16,23 @@ import (
 	"github.com/seed-3e86d5b2/conclave/registry"
 )
 
-func (p *program) operator() *cobra.Command {
+// operatorCommands are what stands under `conclave operator`.
+type operatorCommands struct{ *program }
+
+func (p operatorCommands) group() *cobra.Command {
 	return group("operator", "The people who govern a realm",
 		"An operator is a person with a key. What loosens needs as many of them as the policy says.",
-		"  conclave operator new --out alice.key", p.operatorNew(), p.operatorSign(), p.operatorLs(), p.operatorAdd())
+		"  conclave operator new --out alice.key", p.newKey(), p.sign(), p.ls(), p.add())
 }
 
-func (p *program) operatorNew() *cobra.Command {
+func (p operatorCommands) newKey() *cobra.Command {
 	var out string
 	c := &cobra.Command{
 		Use: "new", Short: "Make an operator's key", Args: cobra.NoArgs,
 		Long:    "Make a key file for a person and print the public name O..., which others need. The file is never replaced.",
 		Example: "  conclave operator new --out alice.key",
 		RunE: func(*cobra.Command, []string) error {
-			path, err := p.keyPath(out, "operator")
+			path, err := keyPath(p.env, out, "operator")
 			if err != nil {
 				return err
 			}
@@ -46,7 +49,7 @@ func (p *program) operatorNew() *cobra.Command {
 	return c
 }
 
-func (p *program) operatorSign() *cobra.Command {
+func (p operatorCommands) sign() *cobra.Command {
 	var data, key string
 	var submit bool
 	c := &cobra.Command{
@@ -72,7 +75,7 @@ func (p *program) operatorSign() *cobra.Command {
 	return c
 }
 
-func (p *program) signGenesis(dir, key string) error {
+func (p operatorCommands) signGenesis(dir, key string) error {
 	signer, err := loadOperator(key)
 	if err != nil {
 		return err
@@ -103,7 +106,7 @@ func (p *program) signGenesis(dir, key string) error {
 }
 
 // countersign adds a signature to a command in a file, by the context's realm and, unless key names another, its key.
-func (p *program) countersign(ctx context.Context, path, key string, submit bool) error {
+func (p operatorCommands) countersign(ctx context.Context, path, key string, submit bool) error {
 	raw, c, err := readCommand(path)
 	if err != nil {
 		return err
@@ -133,8 +136,8 @@ func (p *program) countersign(ctx context.Context, path, key string, submit bool
 }
 
 // signer returns the realm of the context in use and the operator who signs.
-func (p *program) signer(key string) (wire.Realm, identity.Signer, error) {
-	store, err := p.store()
+func (p operatorCommands) signer(key string) (wire.Realm, identity.Signer, error) {
+	store, err := openContexts()
 	if err != nil {
 		return wire.Realm{}, identity.Signer{}, err
 	}
@@ -161,7 +164,7 @@ func (p *program) signer(key string) (wire.Realm, identity.Signer, error) {
 	return realm, signer, err
 }
 
-func (p *program) operatorLs() *cobra.Command {
+func (p operatorCommands) ls() *cobra.Command {
 	return &cobra.Command{
 		Use: "ls", Short: "List the operators", Args: cobra.NoArgs, Example: "  conclave operator ls",
 		RunE: p.connected(askTime, func(ctx context.Context, s session, _ []string) error {
@@ -174,13 +177,13 @@ func (p *program) operatorLs() *cobra.Command {
 				for _, m := range docs {
 					rows = append(rows, []string{visible(m.Name), visible(m.Status), m.Joined, m.ID.String()})
 				}
-				s.table(w, []string{"NAME", "STATUS", "JOINED", "OPERATOR"}, rows)
+				table(w, []string{"NAME", "STATUS", "JOINED", "OPERATOR"}, rows)
 			})
 		}),
 	}
 }
 
-func (p *program) operatorAdd() *cobra.Command {
+func (p operatorCommands) add() *cobra.Command {
 	var out string
 	c := &cobra.Command{
 		Use: "add NAME OPERATOR", Short: "Make a person an operator", Args: cobra.ExactArgs(2),
@@ -198,6 +201,6 @@ func (p *program) operatorAdd() *cobra.Command {
 			return s.change(ctx, change{typ: registry.TypeOperator, body: body, loosens: true, out: out})
 		}),
 	}
-	c.Flags().StringVar(&out, "out", "", "write the signed command to this file, for other operators to sign, instead of handing it in")
+	c.Flags().StringVar(&out, "out", "", "`file` for the signed command, for others to sign; it is not handed in")
 	return c
 }

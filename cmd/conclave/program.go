@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -68,22 +67,43 @@ func (p *program) run(ctx context.Context, args []string) int {
 	if err == nil {
 		return 0
 	}
-	before, _, _ := strings.Cut(strings.Join(args, "\x00"), "\x00--\x00")
 	if !p.started {
-		p.flags.json = p.flags.json || slices.Contains(strings.Split(before, "\x00"), "--json")
-		err = fault.New(fault.Usage, err.Error()).WithHint(cmd.CommandPath() + " --help")
+		p.flags.json = p.flags.json || typedJSON(args)
+	}
+	if !p.started || codeOf(err) == fault.Usage && fault.HintOf(err) == "" {
+		err = &fault.Error{Code: fault.Usage, Message: err.Error(), Hint: cmd.CommandPath() + " --help", Err: err}
 	}
 	return p.report(err, cmd.Annotations[statusNote] != "")
 }
 
+// typedJSON looks for --json where the flags could not be read to their end. What stands behind -- belongs to somebody
+// else.
+func typedJSON(args []string) bool {
+	for i, arg := range args {
+		switch arg {
+		case "--":
+			return false
+		case "--json", "--json=true", "-ojson", "-o=json", "--output=json":
+			return true
+		case "-o", "--output":
+			if i+1 < len(args) && args[i+1] == "json" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // root returns the whole command tree.
 func (p *program) root() *cobra.Command {
+	messages := messageCommands{p}
 	root := group("conclave", "A bus for agents that need not trust each other",
 		"Agents find and call each other by signed, encrypted messages; an operator says what each may do; what is\n"+
 			"risky runs only once enough of those concerned have approved it.",
 		"  conclave dev\n  conclave discover\n  conclave help exit-codes",
-		p.demo(), p.dev(), p.server(), p.agent(), p.operator(), p.trust(), p.contexts(), p.call(), p.pub(), p.sub(), p.discover(),
-		p.decision(), p.guard(), p.version(), exitCodes())
+		demoCommand(p), devCommand(p), serverCommands{p}.group(), agentCommands{p}.group(), operatorCommands{p}.group(),
+		trustCommands{p}.group(), contextCommands{p}.group(), messages.call(), messages.pub(), messages.sub(), discoverCommand(p),
+		decisionCommands{p}.group(), guardCommand(p), versionCommand(p), exitCodes())
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetIn(p.stdin)
 	root.SetOut(p.stdout)
@@ -103,7 +123,7 @@ func (p *program) globalFlags(root *cobra.Command) {
 	f.StringVarP(&p.flags.output, "output", "o", "text", "text or json")
 	f.BoolVar(&p.flags.noInput, "no-input", false, "never ask")
 	f.BoolVar(&p.flags.noColor, "no-color", false, "no colours; also by NO_COLOR or TERM=dumb")
-	f.DurationVar(&p.flags.timeout, "timeout", 0, "how long to wait at most; 0: as long as the command finds right")
+	f.DurationVar(&p.flags.timeout, "timeout", 0, "how long to wait at most, as 30s or 10m (default the command's own limit)")
 }
 
 // complete gives the commands that cobra adds what ours have.
@@ -119,10 +139,11 @@ func (p *program) complete(root *cobra.Command) {
 			c.Example = "  conclave help exit-codes"
 		}
 	}
-	_ = root.RegisterFlagCompletionFunc("context", p.completeContexts) // fails only for an unknown flag
+	_ = root.RegisterFlagCompletionFunc("context", completeContexts) // fails only for an unknown flag
 }
 
-// mark notes when a command's own code begins, and settles the output form before.
+// mark notes when a command's own code begins, and settles the output form before. Whoever types too much or too little
+// is shown the form.
 func (p *program) mark(c *cobra.Command) {
 	for _, child := range c.Commands() {
 		p.mark(child)
@@ -130,6 +151,13 @@ func (p *program) mark(c *cobra.Command) {
 	own := c.RunE
 	if own == nil {
 		return
+	}
+	accepts := c.Args
+	c.Args = func(c *cobra.Command, args []string) error {
+		if accepts == nil || accepts(c, args) == nil {
+			return nil
+		}
+		return fmt.Errorf("%s, but the form is: %s", arguments(len(args)), c.UseLine())
 	}
 	c.RunE = func(c *cobra.Command, args []string) error {
 		switch p.flags.output {
@@ -142,6 +170,13 @@ func (p *program) mark(c *cobra.Command) {
 		p.started = true
 		return own(c, args)
 	}
+}
+
+func arguments(n int) string {
+	if n == 1 {
+		return "1 argument"
+	}
+	return fmt.Sprintf("%d arguments", n)
 }
 
 // group returns a command that only holds others.

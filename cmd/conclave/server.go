@@ -23,11 +23,14 @@ import (
 	"github.com/seed-3e86d5b2/conclave/policy/policyfile"
 )
 
-func (p *program) server() *cobra.Command {
+// serverCommands are what stands under `conclave server`.
+type serverCommands struct{ *program }
+
+func (p serverCommands) group() *cobra.Command {
 	return group("server", "Make and run a realm's node",
 		"A realm begins with `init`, which fixes its root operators and its policy for everybody who knows its id.",
 		"  conclave server init --data ./realm\n  conclave server run --data ./realm",
-		p.serverInit(), p.serverRun(), p.serverStatus())
+		p.create(), p.operate(), p.status())
 }
 
 // initFlags are those of server init.
@@ -36,7 +39,7 @@ type initFlags struct {
 	roots                                   []string
 }
 
-func (p *program) serverInit() *cobra.Command {
+func (p serverCommands) create() *cobra.Command {
 	var f initFlags
 	c := &cobra.Command{
 		Use: "init", Short: "Make a new realm in a data directory", Args: cobra.NoArgs,
@@ -44,7 +47,7 @@ func (p *program) serverInit() *cobra.Command {
 			"it. standard needs --root for each root operator; each of them then runs `conclave operator sign`.",
 		Example: "  conclave server init --data ./realm\n" +
 			"  conclave server init --data ./realm --preset standard --root OA... --root OB...",
-		RunE: func(*cobra.Command, []string) error { return p.initRealm(f) },
+		RunE: func(*cobra.Command, []string) error { return p.createRealm(f) },
 	}
 	fl := c.Flags()
 	fl.StringVar(&f.data, "data", "", "data directory (default $XDG_DATA_HOME/conclave)")
@@ -72,12 +75,12 @@ type made struct {
 	Context  string   `json:"context,omitempty"`
 }
 
-func (p *program) initRealm(f initFlags) error {
+func (p serverCommands) createRealm(f initFlags) error {
 	rules, err := f.rules()
 	if err != nil {
 		return err
 	}
-	if f.data, err = p.dataDir(f.data); err != nil {
+	if f.data, err = dataDir(p.env, f.data); err != nil {
 		return err
 	}
 	roots, err := parseIDs(f.roots, identity.Operator)
@@ -85,7 +88,7 @@ func (p *program) initRealm(f initFlags) error {
 		return err
 	}
 	if rules.Preset == policy.Solo && len(roots) == 0 {
-		return p.initSolo(f, rules)
+		return p.createSolo(f, rules)
 	}
 	slices.SortFunc(roots, identity.ID.Compare)
 	roots = slices.Compact(roots)
@@ -100,15 +103,15 @@ func (p *program) initRealm(f initFlags) error {
 }
 
 // initSolo makes the one operator, who signs at once.
-func (p *program) initSolo(f initFlags, rules policy.Policy) error {
+func (p serverCommands) createSolo(f initFlags, rules policy.Policy) error {
 	if _, err := readGenesis(f.data); err == nil {
 		return node.ErrExists.WithHint("run it: conclave server run --data " + f.data)
 	}
-	store, err := p.newContext(f.name)
+	store, err := newContext(f.name)
 	if err != nil {
 		return err
 	}
-	if f.key, err = p.keyPath(f.key, f.name); err != nil {
+	if f.key, err = keyPath(p.env, f.key, f.name); err != nil {
 		return err
 	}
 	d, operator, err := found(f, rules)
@@ -158,15 +161,15 @@ func (f initFlags) rules() (policy.Policy, error) {
 func usageHint(message, hint string) error { return fault.New(fault.Usage, message).WithHint(hint) }
 
 // dataDir returns the data directory given, or the user's.
-func (p *program) dataDir(given string) (string, error) {
+func dataDir(env func(string) string, given string) (string, error) {
 	if given == "" {
-		return p.dataHome()
+		return dataHome(env)
 	}
 	path, err := filepath.Abs(given)
 	return path, asUsage(err)
 }
 
-func (p *program) tellMade(f initFlags, key string) error {
+func (p serverCommands) tellMade(f initFlags, key string) error {
 	d, err := readGenesis(f.data)
 	if err != nil {
 		return err
@@ -207,7 +210,7 @@ func texts(ids []identity.ID) []string {
 	return out
 }
 
-func (p *program) serverRun() *cobra.Command {
+func (p serverCommands) operate() *cobra.Command {
 	var data, listen string
 	c := &cobra.Command{
 		Use: "run", Short: "Run a node until it is told to end", Args: cobra.NoArgs,
@@ -215,11 +218,14 @@ func (p *program) serverRun() *cobra.Command {
 			"logs to stderr, and ends on SIGINT or SIGTERM; it ends by itself when its log or trail fails.",
 		Example: "  conclave server run --data ./realm",
 		RunE: func(c *cobra.Command, _ []string) error {
-			dir, err := p.dataDir(data)
+			dir, err := dataDir(p.env, data)
 			if err != nil {
 				return err
 			}
-			return p.serve(c.Context(), node.Config{Dir: dir, Listen: listen, Logger: p.logger(slog.LevelInfo)}, p.ready)
+			if _, err := readGenesis(dir); err != nil {
+				return err // before anything is made there
+			}
+			return serve(c.Context(), node.Config{Dir: dir, Listen: listen, Logger: p.logger(slog.LevelInfo)}, p.ready)
 		},
 	}
 	c.Flags().StringVar(&data, "data", "", "data directory (default $XDG_DATA_HOME/conclave)")
@@ -228,7 +234,7 @@ func (p *program) serverRun() *cobra.Command {
 }
 
 // serve runs a node until ctx ends, after telling that it is there.
-func (p *program) serve(ctx context.Context, config node.Config, tell func(*node.Node) error) error {
+func serve(ctx context.Context, config node.Config, tell func(*node.Node) error) error {
 	config.Version = buildVersion()
 	n, err := node.Open(ctx, config)
 	if err != nil {
@@ -245,7 +251,7 @@ func (p *program) serve(ctx context.Context, config node.Config, tell func(*node
 	}
 }
 
-func (p *program) ready(n *node.Node) error {
+func (p serverCommands) ready(n *node.Node) error {
 	doc := map[string]string{"address": n.Addr(), "realm": n.Realm().String(), "node": n.ID().String()}
 	return p.emit(doc, func(w io.Writer) { fmt.Fprintf(w, "ready %s realm %s\n", n.Addr(), n.Realm()) })
 }
@@ -258,7 +264,7 @@ type statusDoc struct {
 	LogTime string `json:"log_time"`
 }
 
-func (p *program) serverStatus() *cobra.Command {
+func (p serverCommands) status() *cobra.Command {
 	return &cobra.Command{
 		Use: "status", Short: "Show how the node is", Args: cobra.NoArgs, Example: "  conclave server status --json",
 		RunE: p.connected(askTime, func(ctx context.Context, s session, _ []string) error {

@@ -42,7 +42,6 @@ func (s shell) serve(data string, names ...string) *background {
 			s.Fatal(err)
 		}
 	}
-	s.watch.agent = s.agentOf(names[0])
 	return b
 }
 

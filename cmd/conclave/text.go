@@ -66,6 +66,11 @@ func (p *program) emit(doc any, text func(w io.Writer)) error {
 		text(p.stdout)
 		return nil
 	}
+	return p.line(doc)
+}
+
+// line writes one JSON document as one line.
+func (p *program) line(doc any) error {
 	b, err := json.Marshal(doc)
 	if err != nil {
 		return fmt.Errorf("encode the result: %w", err)
@@ -75,7 +80,7 @@ func (p *program) emit(doc any, text func(w io.Writer)) error {
 }
 
 // table writes rows in columns under a heading. Its cells must be visible.
-func (p *program) table(w io.Writer, heading []string, rows [][]string) {
+func table(w io.Writer, heading []string, rows [][]string) {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(t, strings.Join(heading, "\t"))
 	for _, row := range rows {

@@ -13,11 +13,14 @@ import (
 	"github.com/seed-3e86d5b2/conclave/sdk"
 )
 
-func (p *program) trust() *cobra.Command {
+// trustCommands are what stands under `conclave trust`.
+type trustCommands struct{ *program }
+
+func (p trustCommands) group() *cobra.Command {
 	return group("trust", "What an agent may do, and change it",
-		"An agent's rights follow from its autonomy level, L0 to L5, at once on live connections. Raising it loosens, and\n"+
-			"needs the policy's quorum; lowering it needs one operator.",
-		"  conclave trust show writer", p.trustShow(), p.trustSet())
+		"An agent's rights follow from its autonomy level, L0 to L5, at once on live connections. Raising it loosens,\n"+
+			"and needs the policy's quorum; lowering it needs one operator.",
+		"  conclave trust show writer", p.show(), p.set())
 }
 
 // rightsDoc is what a level may do.
@@ -58,7 +61,7 @@ func (s session) rights(l identity.Level) rightsDoc {
 	return d
 }
 
-func (p *program) trustShow() *cobra.Command {
+func (p trustCommands) show() *cobra.Command {
 	return &cobra.Command{
 		Use: "show NAME", Short: "Show an agent's standing and its rights", Args: cobra.ExactArgs(1),
 		Example: "  conclave trust show writer --json",
@@ -100,7 +103,7 @@ func (d standingDoc) write(w io.Writer) {
 	})
 }
 
-func (p *program) trustSet() *cobra.Command {
+func (p trustCommands) set() *cobra.Command {
 	var l loosening
 	c := &cobra.Command{
 		Use: "set NAME LEVEL", Short: "Change an agent's autonomy level", Args: cobra.ExactArgs(2),

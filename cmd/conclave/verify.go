@@ -11,7 +11,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/sdk"
 )
 
-func (p *program) decisionVerify() *cobra.Command {
+func (p decisionCommands) verify() *cobra.Command {
 	var realm string
 	var roster uint64
 	c := &cobra.Command{
@@ -24,11 +24,11 @@ func (p *program) decisionVerify() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			raw, err := p.read(args[0])
+			raw, err := p.certificate(args[0])
 			if err != nil {
 				return err
 			}
-			return p.verify(raw, sdk.TrustRoot{Realm: id, Roster: roster})
+			return p.check(raw, sdk.TrustRoot{Realm: id, Roster: roster})
 		},
 	}
 	c.Flags().StringVar(&realm, "realm", "", "realm id")
@@ -37,8 +37,8 @@ func (p *program) decisionVerify() *cobra.Command {
 	return c
 }
 
-// read reads a file of at most 1 MiB, or stdin.
-func (p *program) read(path string) ([]byte, error) {
+// certificate reads a file of at most 1 MiB, or stdin.
+func (p decisionCommands) certificate(path string) ([]byte, error) {
 	if path == "-" {
 		return p.input(path)
 	}
@@ -54,7 +54,7 @@ func (p *program) read(path string) ([]byte, error) {
 	return b, err
 }
 
-func (p *program) verify(raw []byte, root sdk.TrustRoot) error {
+func (p decisionCommands) check(raw []byte, root sdk.TrustRoot) error {
 	c, report, err := sdk.ParseCertificate(raw, root)
 	told := p.emit(report, func(w io.Writer) {
 		for _, check := range report.Checks {

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func (p *program) version() *cobra.Command {
+func versionCommand(p *program) *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Show which build this is", Args: cobra.NoArgs, Example: "  conclave version --json",
 		RunE: func(*cobra.Command, []string) error {

@@ -34,7 +34,7 @@ func (s *stage) propose(ctx context.Context) (string, error) {
 	if err != nil || again.ID() != s.decision.ID() {
 		return "", fmt.Errorf("the same proposal again was another decision: %w", err)
 	}
-	v, err := treasurer.View(ctx, s.decision.ID().String())
+	v, err := treasurer.Ballots().View(ctx, s.decision.ID().String())
 	if err != nil {
 		return "", err
 	}
@@ -45,7 +45,7 @@ func (s *stage) propose(ctx context.Context) (string, error) {
 }
 
 func (s *stage) view(ctx context.Context, a *sdk.Agent) (sdk.View, error) {
-	return a.View(ctx, s.decision.ID().String())
+	return a.Ballots().View(ctx, s.decision.ID().String())
 }
 
 func (s *stage) ownBallot(ctx context.Context) (string, error) {
@@ -54,7 +54,7 @@ func (s *stage) ownBallot(ctx context.Context) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if _, err := a.Vote(ctx, v, sdk.Approve("mine")); fault.CodeOf(err) != fault.Denied {
+		if _, err := a.Ballots().Vote(ctx, v, sdk.Approve("mine")); fault.CodeOf(err) != fault.Denied {
 			return "", fmt.Errorf("%s voted on the treasurer's proposal: %w", who, orNil(err))
 		}
 	}
@@ -62,7 +62,7 @@ func (s *stage) ownBallot(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	state, err := s.agents["reviewer"].Vote(ctx, v, sdk.Approve("the executable is bound by its digest").Confident(900))
+	state, err := s.agents["reviewer"].Ballots().Vote(ctx, v, sdk.Approve("the executable is bound by its digest").Confident(900))
 	if err != nil || state != consensus.Open {
 		return "", fmt.Errorf("the reviewer's ballot: %s %w", state, err)
 	}
@@ -88,7 +88,7 @@ func (s *stage) certify(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := ben.Vote(ctx, v, sdk.Approve("seen")); err != nil {
+	if _, err := ben.Ballots().Vote(ctx, v, sdk.Approve("seen")); err != nil {
 		return "", err
 	}
 	limited, cancel := context.WithTimeout(ctx, patience)
@@ -118,7 +118,7 @@ func (s *stage) certify(ctx context.Context) (string, error) {
 
 func (s *stage) run(ctx context.Context) error {
 	s.runs++
-	code, err := s.prepared.Run(ctx, os.Stdin, s.config.Stdout, s.config.Stderr)
+	code, err := s.prepared.Run(ctx, nil, s.config.Stdout, s.config.Stderr)
 	s.exitCode = code
 	if err != nil {
 		return err

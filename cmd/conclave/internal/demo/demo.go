@@ -10,7 +10,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Config of a run.
@@ -84,10 +86,9 @@ func Run(ctx context.Context, c Config) (Report, error) {
 		}
 	}
 	say := printer(c)
-	say("conclave demo   one node, 3 operators, keys made for this run only; log on disk in a private directory\n\n")
-	report := Report{OK: true}
+	say("conclave demo   one node, 3 operators, keys made for this run only; log on disk, gone at exit\n\n")
+	report, began := Report{OK: true}, time.Now()
 	for i, a := range acts {
-		began := time.Now()
 		detail, err := a.run(s, ctx)
 		step := Step{Name: a.name, OK: err == nil, Detail: detail}
 		mark := "ok  "
@@ -95,19 +96,43 @@ func Run(ctx context.Context, c Config) (Report, error) {
 			step.Detail, mark, report.OK = err.Error(), "FAIL", false
 		}
 		report.Steps = append(report.Steps, step)
-		say("%2d %s %-22s %s  (%s)\n", i+1, mark, a.name, step.Detail, time.Since(began).Round(time.Millisecond))
+		below := "\n" + strings.Repeat(" ", indent)
+		say("%2d %s %-22s %s\n", i+1, mark, a.name, strings.Join(wrap(step.Detail, columns-indent), below))
 		if err != nil {
 			break
 		}
 	}
 	if report.OK {
-		say("\nEverything above is checked, not narrated: %d steps, 0 failed.\n", len(acts))
+		say("\nEverything above is checked, not narrated: %d steps, 0 failed, in %s.\n", len(acts), time.Since(began).Round(100*time.Millisecond))
 		say("Next:  conclave dev                     keep a bus running\n")
 		say("       go run ./examples/hello          your first two agents, in another terminal\n")
 	} else {
 		say("\nStep %d failed; %d steps were not tried.\n", len(report.Steps), len(acts)-len(report.Steps))
 	}
 	return report, nil
+}
+
+// The screen: how wide it is, and where what a step says begins.
+const (
+	columns = 100
+	indent  = 31
+)
+
+// wrap breaks a text at its spaces into lines of at most width characters; a longer word has a line of its own.
+func wrap(text string, width int) []string {
+	lines := []string{""}
+	for _, word := range strings.Fields(text) {
+		last := &lines[len(lines)-1]
+		switch {
+		case *last == "":
+			*last = word
+		case utf8.RuneCountInString(*last)+1+utf8.RuneCountInString(word) <= width:
+			*last += " " + word
+		default:
+			lines = append(lines, word)
+		}
+	}
+	return lines
 }
 
 func printer(c Config) func(format string, args ...any) {

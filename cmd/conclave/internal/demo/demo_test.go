@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 	"github.com/seed-3e86d5b2/conclave/sdk"
@@ -60,13 +63,38 @@ func TestStory(t *testing.T) {
 
 // TestStoryFailsLoudly plants a verifier that refuses everything: the story must end with a failed step.
 func TestStoryFailsLoudly(t *testing.T) {
-	report, err := Run(context.Background(), Config{Self: "/bin/false"})
+	var out bytes.Buffer
+	report, err := Run(context.Background(), Config{Self: "/bin/false", Out: &out})
 	if err != nil {
 		t.Fatal(err)
 	}
 	last := report.Steps[len(report.Steps)-1]
 	if report.OK || last.OK || last.Name != "verify offline" {
 		t.Fatalf("the story is called good: %+v", last)
+	}
+	for line := range strings.Lines(out.String()) {
+		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > columns {
+			t.Errorf("%d columns: %q", n, line)
+		}
+	}
+}
+
+func TestWrap(t *testing.T) {
+	for _, row := range []struct {
+		text string
+		want []string
+	}{
+		{"", []string{""}},
+		{"short", []string{"short"}},
+		{"just ten c", []string{"just ten c"}},
+		{"just eleven", []string{"just", "eleven"}},
+		{"two  spaces\nor lines", []string{"two spaces", "or lines"}},
+		{"averylongword and more", []string{"averylongword", "and more"}},
+		{"…………… ………", []string{"…………… ………"}},
+	} {
+		if got := wrap(row.text, 10); !slices.Equal(got, row.want) {
+			t.Errorf("%q: %q, want %q", row.text, got, row.want)
+		}
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 // fixed order and nothing in them depends on time or on descriptor numbers.
 type Description struct {
 	Argv        []string // as given, {bind:N} not replaced
-	Dir         string   // absolute
+	Dir         string   // absolute, without links
 	Env         []string // "NAME=VALUE", sorted by name, each name once; not nil
 	Executable  File     // the command; a script if Interpreter is set
 	Interpreter *File    // nil unless Executable is a script

@@ -58,7 +58,7 @@ type Request struct {
 	// Argv is the command and its arguments. Argv[0] without a slash is looked up in $PATH; a relative path is
 	// taken from Dir. {bind:N} in any later element stands for the path of the copy of the N-th bound file.
 	Argv []string
-	// Dir is the directory to run in. Empty means the current one.
+	// Dir is the directory to run in. Empty means the current one. Links are followed once, before it is described.
 	Dir string
 	// Env names the variables that the command gets from this process's environment; it gets no others. Names that
 	// are not set are left out; naming one twice changes nothing.
@@ -75,6 +75,7 @@ type Request struct {
 type Prepared struct {
 	description Description
 	copies      store
+	dir         *os.File   // the directory itself, whatever its path leads to later
 	executable  artifact   // what the kernel executes: the command, or its interpreter
 	script      *artifact  // the command itself, if it is a script
 	argv        []string   // as given
@@ -93,12 +94,9 @@ func prepare(r Request, open func(maxBytes int64) (store, error)) (*Prepared, er
 	if err := r.validate(); err != nil {
 		return nil, err
 	}
-	dir, err := filepath.Abs(r.Dir)
+	dir, err := realDir(r.Dir)
 	if err != nil {
-		return nil, fmt.Errorf("guard: resolve directory: %w", err)
-	}
-	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		return nil, fmt.Errorf("%w: directory %s", ErrNotFound, dir)
+		return nil, err
 	}
 	if r.MaxBytes == 0 {
 		r.MaxBytes = DefaultMaxBytes
@@ -108,11 +106,30 @@ func prepare(r Request, open func(maxBytes int64) (store, error)) (*Prepared, er
 		return nil, err
 	}
 	p := &Prepared{copies: copies, argv: slices.Clone(r.Argv)}
+	if p.dir, err = holdDir(dir); err != nil {
+		return nil, errors.Join(fmt.Errorf("%w: directory %s: %w", ErrNotFound, dir, err), copies.close())
+	}
 	p.description = Description{Argv: slices.Clone(r.Argv), Dir: dir, Env: environment(r.Env), Sealed: copies.sealed()}
 	if err := p.fill(r.Bind); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
 	return p, nil
+}
+
+// realDir returns the absolute path of a directory without links: what voters read is where the command runs, whatever
+// $PWD says.
+func realDir(name string) (string, error) {
+	dir, err := filepath.Abs(name)
+	if err == nil {
+		dir, err = filepath.EvalSymlinks(dir)
+	}
+	if err != nil {
+		return "", fmt.Errorf("%w: directory %q: %w", ErrNotFound, name, err)
+	}
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return "", fmt.Errorf("%w: directory %s", ErrNotFound, dir)
+	}
+	return dir, nil
 }
 
 // fill copies the executable, its interpreter and the bound files.
@@ -180,7 +197,7 @@ func (p *Prepared) Close() error {
 		return nil
 	}
 	p.closed = true
-	return p.copies.close()
+	return errors.Join(p.copies.close(), p.dir.Close())
 }
 
 func (r Request) validate() error {

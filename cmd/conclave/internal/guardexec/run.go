@@ -18,7 +18,8 @@ import (
 const grace = 5 * time.Second
 
 // Run executes the copies once and waits for the end. The command gets exactly the described arguments, directory
-// and environment, and on Linux the copies as descriptors from 3 upwards.
+// and environment, and on Linux the copies as descriptors from 3 upwards and no other descriptors of ours but stdin,
+// stdout and stderr.
 //
 // Interrupt and terminate signals that reach this process meanwhile are passed on to the command. When ctx ends the
 // command is asked to terminate and killed 5 s later.
@@ -34,6 +35,9 @@ func (p *Prepared) Run(ctx context.Context, stdin io.Reader, stdout, stderr io.W
 	cmd, err := p.command(ctx)
 	if err != nil {
 		return -1, err
+	}
+	if err := keepOpenFiles(); err != nil {
+		return -1, fmt.Errorf("guard: open files: %w", err)
 	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr
 
@@ -78,7 +82,7 @@ func outcome(ctx context.Context, state *os.ProcessState, waitErr error) (int, e
 }
 
 // command puts together what the kernel is told. It is made anew for each run.
-func (p *Prepared) command(ctx context.Context) (*exec.Cmd, error) {
+func (p *Prepared) command(ctx context.Context) (_ *exec.Cmd, err error) {
 	cmd := exec.CommandContext(ctx, p.executable.File.Path)
 	give := func(a artifact) string {
 		if !a.inherit {
@@ -109,7 +113,9 @@ func (p *Prepared) command(ctx context.Context) (*exec.Cmd, error) {
 		args = append(args, arg)
 	}
 	cmd.Args = args
-	cmd.Dir = p.description.Dir
+	if cmd.Dir, err = pathOf(p.dir, p.description.Dir); err != nil {
+		return nil, err
+	}
 	cmd.Env = append([]string{}, p.description.Env...) // not nil: nil would mean our own environment
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = grace

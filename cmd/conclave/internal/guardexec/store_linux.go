@@ -3,11 +3,41 @@ package guardexec
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
+
+// holdDir opens a directory so that it stays the same one, whatever becomes of its path.
+func holdDir(dir string) (*os.File, error) {
+	return os.OpenFile(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+}
+
+// pathOf returns a path to a held directory that a child can change to.
+func pathOf(dir *os.File, _ string) (string, error) {
+	return fmt.Sprintf("/proc/self/fd/%d", dir.Fd()), nil
+}
+
+// keepOpenFiles keeps descriptors that this process itself inherited from its children.
+func keepOpenFiles() error {
+	err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
+	if !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.EINVAL) {
+		return err
+	}
+	list, err := os.ReadDir("/proc/self/fd") // before Linux 5.11
+	if err != nil {
+		return err
+	}
+	for _, e := range list {
+		if fd, err := strconv.Atoi(e.Name()); err == nil && fd > 2 {
+			unix.CloseOnExec(fd)
+		}
+	}
+	return nil
+}
 
 // allSeals forbids for ever to write, to shrink, to grow and to change the seals.
 const allSeals = unix.F_SEAL_WRITE | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_SEAL

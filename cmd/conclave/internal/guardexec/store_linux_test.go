@@ -63,3 +63,30 @@ func TestOnlyItsOwnCopiesAreInherited(t *testing.T) {
 		t.Error("not sealed")
 	}
 }
+
+// The command gets no descriptor that nobody described, though this process may have inherited some.
+func TestOpenFilesStayOurs(t *testing.T) {
+	secret := write(t, filepath.Join(t.TempDir(), "secret"), "secret", 0o600)
+	f, err := os.Open(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	const inherited = 77 // as a shell's "77<secret" would leave it
+	if err := unix.Dup3(int(f.Fd()), inherited, 0); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(inherited)
+	list := func() string {
+		out, code := run(t, prepared(t, openStore, Request{
+			Argv: []string{"/bin/sh", "-c", "ls -l /proc/self/fd; cat {bind:1}"}, Env: []string{"PATH"}, Bind: []string{secret},
+		}), "")
+		if code != 0 {
+			t.Fatalf("code %d: %s", code, out)
+		}
+		return out
+	}
+	if out := list(); strings.Contains(out, secret) || !strings.HasSuffix(out, "secret") {
+		t.Errorf("the command holds more than it was given:\n%s", out)
+	}
+}
