@@ -183,7 +183,8 @@ func TestBounds(t *testing.T) {
 		return err
 	}
 	f.must(known(first))
-	ninth := f.process(s, 2)
+	ninth, err := identity.NewProcess(realmID, s, 2, began+1, 60*60*1000) // the newest, so that no tie may drop it
+	f.must(err)
 	f.must(f.peers.Add(ninth.Credential().Raw(), f.ticket(s), now))
 	f.must(known(ninth))
 	f.want("the oldest, after a ninth", known(first), ErrUnknown)

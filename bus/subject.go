@@ -41,7 +41,7 @@ func (t Token) String() string { return base64.RawURLEncoding.EncodeToString(t[:
 
 func parseToken(s string) (Token, bool) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
-	if err != nil || len(b) != len(Token{}) {
+	if err != nil || len(b) != len(Token{}) || Token(b).String() != s { // the decoder passes over line breaks
 		return Token{}, false
 	}
 	return Token(b), true

@@ -77,6 +77,7 @@ func TestParseRefuses(t *testing.T) {
 		"empty":              "",
 		"prefix only":        prefix,
 		"no kind":            prefix + ".",
+		"break in a token":   prefix + "req." + b + "." + p[:5] + "\n" + p[5:] + "." + a,
 		"unknown kind":       prefix + "abc." + b + "." + a,
 		"kind alone":         prefix + "evt",
 		"another version":    "c2" + good[2:],

@@ -109,7 +109,7 @@ func read(c server.ClientAuthentication) (presented, error) {
 	}
 	text, invited := strings.CutPrefix(o.Token, natsbus.InvitedPrefix)
 	statement, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil {
+	if err != nil || base64.RawURLEncoding.EncodeToString(statement) != text { // the decoder passes over line breaks
 		return presented{}, errToken
 	}
 	return presented{statement: statement, invited: invited, connect: connect}, nil

@@ -587,6 +587,9 @@ func TestTokensHaveOneSpelling(t *testing.T) {
 	if _, err := f.raw(t, a.key, "YWJ"); err == nil { // "YWI" with a stray low bit
 		t.Error("a second spelling was admitted")
 	}
+	if _, err := f.raw(t, a.key, "YW\nI"); err == nil {
+		t.Error("a spelling with a line break was admitted")
+	}
 }
 
 func TestNodesConnectionComesBack(t *testing.T) {
