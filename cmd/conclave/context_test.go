@@ -48,7 +48,7 @@ func TestContextAdd(t *testing.T) {
 		"realm cut off":        {map[string]string{"--realm": m.Realm[:63]}, exitUsage, "usage"},
 		"realm in capitals":    {map[string]string{"--realm": strings.Repeat("AB", 32)}, exitUsage, "usage"},
 		"an operator's pin":    {map[string]string{"--pin": alice}, exitUsage, "usage"},
-		"a pin with a typo":    {map[string]string{"--pin": m.Pins[0][:55] + "A"}, exitUsage, "usage"},
+		"a pin with a typo":    {map[string]string{"--pin": mistyped(m.Pins[0])}, exitUsage, "usage"},
 		"address without port": {map[string]string{"--address": "localhost"}, exitUsage, "invalid_input"},
 		"no such key file":     {map[string]string{"--key": s.path("none")}, exitNotFound, "not_found"},
 		"not a key file":       {map[string]string{"--key": s.write("text", "hello\n")}, exitUsage, "invalid_input"},
@@ -123,4 +123,13 @@ func TestWhichContext(t *testing.T) {
 			t.Errorf("no %q in %q", word, out)
 		}
 	}
+}
+
+// mistyped changes the last letter.
+func mistyped(key string) string {
+	last := "A"
+	if strings.HasSuffix(key, last) {
+		last = "B"
+	}
+	return key[:len(key)-1] + last
 }

@@ -192,6 +192,7 @@ func TestQuarantineAndRelease(t *testing.T) {
 					t.Error("a quarantined agent called")
 				}
 				realm.Release(t, "alice")
+				synctest.Wait() // until bob has heard of it
 				mustCall(t, realm.Agent(t, "alice"))
 				silenced := func(e audit.Entry) bool { return e.Door == audit.Quarantining && e.Code == "" }
 				if !slices.ContainsFunc(realm.Trail(), silenced) {
