@@ -384,6 +384,7 @@ func TestAttackQuarantinedSender(t *testing.T) {
 		wantCode(t, err, sdk.CodeDenied)
 		s.wantHandled(t, "bob alice hello", "bob alice held back", "bob alice hello")
 		s.realm.Release(t, "alice")
+		settle() // until bob has heard of it
 		mustCall(t, s.realm.Agent(t, "alice"), sdk.To("bob", "text.upper"))
 	})
 }

@@ -112,7 +112,21 @@ func testdata(t *testing.T, name string) string {
 // decide has a person vote on migrations as soon as so many ballots are in.
 func decide(t *testing.T, person *sdk.Agent, after int, vote sdk.Vote) {
 	t.Helper()
+	decideOnce(t, person, after, vote, func() bool { return true })
+}
+
+// decideHeard votes once the program has printed what both reviewers said, or that they said nothing.
+func decideHeard(t *testing.T, p *program, person *sdk.Agent, vote sdk.Vote) {
+	t.Helper()
+	decideOnce(t, person, 0, vote, func() bool { return strings.Count(p.screen().String(), "\nreviewer ") >= len(roles) })
+}
+
+func decideOnce(t *testing.T, person *sdk.Agent, after int, vote sdk.Vote, ready func() bool) {
+	t.Helper()
 	err := person.OnBallot(func(_ context.Context, v sdk.View) (sdk.Vote, error) {
+		if !ready() {
+			return sdk.Vote{}, sdk.Errorf(sdk.CodePending, "the reviewers have not been heard") // asked again soon
+		}
 		if len(v.Ballots) < after {
 			return sdk.Vote{}, sdk.Errorf(sdk.CodePending, "%d ballots", len(v.Ballots)) // asked again at the next
 		}
@@ -199,7 +213,7 @@ func TestSoloDropWaitsForThePerson(t *testing.T) {
 	if digest(t, p.database) != before {
 		t.Fatal("the database has changed before anybody approved")
 	}
-	decide(t, r.people[0], 0, sdk.Approve("they are archived"))
+	decideHeard(t, p, r.people[0], sdk.Approve("they are archived"))
 	second := p.again()
 	second.timeout = 20 * time.Second
 	wantExit(t, second, second.run(t.Context()), 0)
@@ -312,7 +326,7 @@ func TestReviewersElsewhere(t *testing.T) {
 	}
 	p := change(t, r, testdata(t, "accepted.sql"))
 	p.reviewers = nil
-	decide(t, r.people[1], 1, sdk.Approve("seen"))
+	decide(t, r.people[1], 2, sdk.Approve("seen"))
 	wantExit(t, p, p.run(t.Context()), 0)
 	p.screen().wants(t, "statements-reviewer of "+r.people[1].ID().String()+" approves (its ballot counts)",
 		"backup-reviewer of "+r.people[2].ID().String()+" approves (its ballot counts)")
@@ -330,7 +344,7 @@ func TestNoReviewers(t *testing.T) {
 	r := found(t, policy.Solo, 1)
 	p := change(t, r, testdata(t, "accepted.sql"))
 	p.reviewers = nil
-	decide(t, r.people[0], 0, sdk.Approve("seen"))
+	decideHeard(t, p, r.people[0], sdk.Approve("seen"))
 	wantExit(t, p, p.run(t.Context()), 0)
 	p.screen().wants(t, "statements-reviewer of", "no opinion", "applied")
 }
