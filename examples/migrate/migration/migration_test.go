@@ -239,7 +239,7 @@ func TestLinksNameOneDatabase(t *testing.T) {
 	path := database(t, "")
 	link := filepath.Join(t.TempDir(), "link.db")
 	if err := os.Symlink(path, link); err != nil {
-		t.Skip(err) // the system has no links
+		t.Fatal(err)
 	}
 	if r := read(t, link, "testdata/accepted.sql"); filepath.Base(r.Database) != "an app?.db" {
 		t.Errorf("database %s", r.Database)
