@@ -14,6 +14,9 @@ const (
 	classes = int(consensus.R3) + 1
 )
 
+// patternsRule says what a list of patterns must be.
+const patternsRule = "must be at most 64 patterns (name, name.* or *), sorted, each once"
+
 // ErrInvalid is what every [*Fault] wraps.
 var ErrInvalid = fault.New(fault.InvalidInput, "policy: refused")
 
@@ -52,6 +55,9 @@ func (p Policy) Check() error {
 	if err := p.checkClasses(); err != nil {
 		return err
 	}
+	if err := identity.CheckCapabilities(p.Plain); err != nil {
+		return refuse("plain", patternsRule)
+	}
 	if n := len(p.Encode()); n > MaxSize {
 		return refuse("levels", "the whole policy has %d bytes, at most %d", n, MaxSize)
 	}
@@ -88,7 +94,7 @@ func (l Level) check(path string, lowest bool) error {
 			return refuse(path+"."+list.field, "L0 is quarantined and has no rights")
 		}
 		if err := identity.CheckCapabilities(list.patterns); err != nil {
-			return refuse(path+"."+list.field, "must be at most 64 patterns (name, name.* or *), sorted, each once")
+			return refuse(path+"."+list.field, patternsRule)
 		}
 	}
 	if lowest && (r.Rate > 0 || r.MaxPayload > 0 || r.Propose || r.Weight > 0 || l.Alone > 0) {

@@ -105,6 +105,12 @@ func TestCheckRefuses(t *testing.T) {
 		{"R3 below R2: people", "standard", "classes.R3.people", func(p *policy.Policy) { p.Classes[2].People = 2 }},
 		{"R3 below R2: operators", "standard", "classes.R3.operators", func(p *policy.Policy) { p.Classes[3].Operators = 1 }},
 		{"R3 below R2: share", "standard", "classes.R3.share_per_mille", func(p *policy.Policy) { p.Classes[2].Share = 500 }},
+		{"plain, unsorted", "solo", "plain", func(p *policy.Policy) { p.Plain = []string{"b", "a"} }},
+		{"plain, doubled", "solo", "plain", func(p *policy.Policy) { p.Plain = []string{"a", "a"} }},
+		{"plain, no pattern", "solo", "plain", func(p *policy.Policy) { p.Plain = []string{"a.>"} }},
+		{"plain, a star inside", "solo", "plain", func(p *policy.Policy) { p.Plain = []string{"a.*.b"} }},
+		{"plain, empty text", "solo", "plain", func(p *policy.Policy) { p.Plain = []string{""} }},
+		{"plain, 65 patterns", "solo", "plain", func(p *policy.Policy) { p.Plain = manyTopics(65) }},
 		{"R3 below R2: own", "solo", "classes.R2.own", func(p *policy.Policy) { p.Classes[1].Own = false }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -138,6 +144,9 @@ func TestCheckAllows(t *testing.T) {
 		},
 		"a shorter R3":            func(p *policy.Policy) { p.Classes[3].Deadline, p.Classes[3].Window = 1, 1 },
 		"a level of receivers":    func(p *policy.Policy) { p.Levels[1].Rights.Publish = nil },
+		"plain topics":            func(p *policy.Policy) { p.Plain = []string{"log.*", "news"} },
+		"all topics plain":        func(p *policy.Policy) { p.Plain = []string{"*"} },
+		"64 plain patterns":       func(p *policy.Policy) { p.Plain = manyTopics(64) },
 		"exact names and subtree": func(p *policy.Policy) { p.Levels[3].Rights.Call = []string{"db.*", "db.read"} },
 	} {
 		p := preset(t, policy.Standard)
@@ -176,6 +185,14 @@ func manyKinds(n int) []policy.Kind {
 	out := make([]policy.Kind, n)
 	for i := range out {
 		out[i] = policy.Kind{Pattern: fmt.Sprintf("k.%04d", i), Class: consensus.R1}
+	}
+	return out
+}
+
+func manyTopics(n int) []string {
+	out := make([]string, n)
+	for i := range out {
+		out[i] = fmt.Sprintf("t.%02d.*", i)
 	}
 	return out
 }

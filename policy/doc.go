@@ -7,7 +7,7 @@
 //	rule := p.Rule(class)
 //
 // What is absent is denied: an unknown level has no rights, an unknown class has R3's rule, an unknown kind of action
-// is R3. Refused by [Policy.Check]: rules that nobody need meet or that nobody can meet, a rule for R3 that agents alone
+// is R3, a topic that is not named plain is encrypted. Refused by [Policy.Check]: rules that nobody need meet or that nobody can meet, a rule for R3 that agents alone
 // could meet, own votes outside a solo realm, a higher class with a weaker rule than a lower one (a proposer may raise
 // the class), a level that decides R3 alone, and L0 with any right.
 //

@@ -31,7 +31,10 @@ func TestParseRefusesOtherBytes(t *testing.T) {
 // FuzzParse: what is read passes Check, encodes as it was, and leaves nobody without a rule.
 func FuzzParse(f *testing.F) {
 	for _, name := range []string{policy.Solo, policy.Standard} {
-		f.Add(preset(f, name).Encode())
+		p := preset(f, name)
+		f.Add(p.Encode())
+		p.Plain = []string{"log.*", "news"}
+		f.Add(p.Encode())
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		p, err := policy.Parse(raw)
@@ -43,6 +46,9 @@ func FuzzParse(f *testing.F) {
 		}
 		if !bytes.Equal(p.Encode(), raw) || p.Digest() != wire.Hash(raw) {
 			t.Fatal("two encodings of one policy")
+		}
+		if p.PlainTopic("t") != identity.MatchCapability(p.Plain, "t") || len(p.Plain) > 64 {
+			t.Fatalf("plain topics %q", p.Plain)
 		}
 		for c := range consensus.Class(6) {
 			if err := p.Rule(c).Check(); err != nil {

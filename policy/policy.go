@@ -21,6 +21,10 @@ type Policy struct {
 	Levels  []Level          `cbor:"4,keyasint"` // exactly 6: L0 to L5
 	Kinds   []Kind           `cbor:"5,keyasint"` // sorted by pattern, each once, at most [MaxKinds]
 	Classes []consensus.Rule `cbor:"6,keyasint"` // exactly 4: R0 to R3
+
+	// Plain lists the topics whose messages are signed but not encrypted, as patterns of [identity.MatchCapability],
+	// sorted, each once, at most 64. The messages of all other topics are encrypted.
+	Plain []string `cbor:"7,keyasint,omitempty"`
 }
 
 // Level is what one autonomy level may do.
@@ -128,3 +132,6 @@ func (p Policy) Rights(l identity.Level) trust.Rights {
 func (p Policy) Alone(l identity.Level, c consensus.Class) bool {
 	return int(l) < len(p.Levels) && c < consensus.R3 && uint64(c) < p.Levels[l].Alone
 }
+
+// PlainTopic reports whether messages of the topic are signed but not encrypted. Of the zero policy no topic is plain.
+func (p Policy) PlainTopic(topic string) bool { return identity.MatchCapability(p.Plain, topic) }

@@ -206,6 +206,58 @@ func TestPresetClasses(t *testing.T) {
 	}
 }
 
+func TestPlainTopic(t *testing.T) {
+	for _, c := range []struct {
+		plain []string
+		topic string
+		want  bool
+	}{
+		{nil, "news", false}, // the presets: everything is encrypted
+		{[]string{}, "news", false},
+		{[]string{"news"}, "news", true},
+		{[]string{"news"}, "news.local", false},
+		{[]string{"news"}, "newsletter", false},
+		{[]string{"news.*"}, "news.local", true},
+		{[]string{"news.*"}, "news.local.north", true},
+		{[]string{"news.*"}, "news", false},
+		{[]string{"a", "news.*"}, "news.x", true},
+		{[]string{"*"}, "anything", true},
+	} {
+		p := preset(t, policy.Standard)
+		if p.PlainTopic(c.topic) {
+			t.Fatal("a preset has a plain topic")
+		}
+		p.Plain = c.plain
+		if err := p.Check(); err != nil {
+			t.Fatal(err)
+		}
+		if got := p.PlainTopic(c.topic); got != c.want {
+			t.Errorf("%q by %q: %t, want %t", c.topic, c.plain, got, c.want)
+		}
+	}
+	if (policy.Policy{}).PlainTopic("news") {
+		t.Error("a topic of the zero policy is plain")
+	}
+}
+
+// The digests of policies that name no plain topic are those from before the field was there.
+func TestPlainIsInTheDigest(t *testing.T) {
+	p := preset(t, policy.Solo)
+	before, without := p.Digest(), p.Encode()
+	if p.Plain = []string{}; p.Digest() != before {
+		t.Error("an empty list has another digest than none")
+	}
+	p.Plain = []string{"log.*", "news"}
+	again, err := policy.Parse(p.Encode())
+	if err != nil || !reflect.DeepEqual(again, p) || p.Digest() == before {
+		t.Errorf("%+v, %v; digest %s, before %s", again, err, p.Digest(), before)
+	}
+	empty := append(append([]byte{without[0] + 1}, without[1:]...), 7, 0x80) // key 7, an empty list
+	if _, err := policy.Parse(empty); !errors.Is(err, wire.ErrMalformed) {
+		t.Errorf("an empty list that is written out: %v", err)
+	}
+}
+
 // A random policy's class never falls below what the proposer asked for, nor below what its kind has.
 func TestClassifyNeverLowers(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())

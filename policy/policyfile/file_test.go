@@ -78,6 +78,9 @@ func TestEachFieldOverrides(t *testing.T) {
 		{"classes: {R3: {share_per_mille: 667}}", func(p *policy.Policy) { p.Classes[3].Share = 667 }},
 		{"classes: {R3: {own: false}}", func(*policy.Policy) {}},
 		{"classes: {R1: {deadline: 1h30m}}", func(p *policy.Policy) { p.Classes[1].Deadline = 90 * 60 * 1000 }},
+		{"plain: []", func(*policy.Policy) {}},
+		{"plain: [news, 'log.*']", func(p *policy.Policy) { p.Plain = []string{"log.*", "news"} }},
+		{"plain: ['*']", func(p *policy.Policy) { p.Plain = []string{"*"} }},
 		{"classes: {R0: {window: 1500ms}}", func(p *policy.Policy) { p.Classes[0].Window = 1500 }},
 	} {
 		want := preset(t, policy.Standard)
@@ -108,6 +111,9 @@ func TestMarshalReadsBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := parse(t, string(text))
+		if !strings.Contains(string(text), "\nplain: []\n") {
+			t.Errorf("%s does not show that no topic is plain:\n%s", name, text)
+		}
 		if !reflect.DeepEqual(got, p) || got.Digest() != p.Digest() {
 			t.Errorf("%s reads back as %+v from\n%s", name, got, text)
 		}
@@ -172,6 +178,7 @@ func random(t *testing.T, r *rand.Rand) policy.Policy {
 		}
 		p.Kinds = append(p.Kinds, k)
 	}
+	p.Plain = [][]string{nil, {"*"}, {"log.*", "news"}}[r.IntN(3)]
 	need := 1 + r.Uint64N(3)
 	for i := range p.Classes {
 		p.Classes[i] = consensus.Rule{

@@ -90,7 +90,7 @@ func names(fields []field) string {
 }
 
 func (r *reader) policy(root *yaml.Node) (policy.Policy, error) {
-	if err := plain(root); err != nil {
+	if err := noIndirection(root); err != nil {
 		return policy.Policy{}, err
 	}
 	p, err := base(root)
@@ -104,16 +104,17 @@ func (r *reader) policy(root *yaml.Node) (policy.Policy, error) {
 		{"levels", func(n *yaml.Node, path string) error { return r.levels(n, path, &p) }},
 		{"kinds", func(n *yaml.Node, path string) error { return r.kinds(n, path, &p) }},
 		{"classes", func(n *yaml.Node, path string) error { return r.classes(n, path, &p) }},
+		{"plain", patterns(&p.Plain)},
 	})
 }
 
-// plain refuses what makes a file say something other than it seems to: anchors, aliases and tags.
-func plain(n *yaml.Node) error {
+// noIndirection refuses what makes a file say something other than it seems to: anchors, aliases and tags.
+func noIndirection(n *yaml.Node) error {
 	if n.Kind == yaml.AliasNode || n.Anchor != "" || n.Style&yaml.TaggedStyle != 0 {
 		return refuse(n, "", "anchors, aliases and tags are not allowed")
 	}
 	for _, child := range n.Content {
-		if err := plain(child); err != nil {
+		if err := noIndirection(child); err != nil {
 			return err
 		}
 	}

@@ -39,11 +39,12 @@ classes:
     deadline: 10m
     window: 5m
   R3: {approvals: 3, share_per_mille: 600}
+plain: ["log.*", news]
 `
 
 func TestHonestFile(t *testing.T) {
 	p := parse(t, honest)
-	if p.Classes[2].Share != 500 || !p.Kinds[1].Deny || p.Levels[2].Rights.Rate != 600 {
+	if p.Classes[2].Share != 500 || !p.Kinds[1].Deny || p.Levels[2].Rights.Rate != 600 || !p.PlainTopic("news") {
 		t.Errorf("%+v", p)
 	}
 }
@@ -140,6 +141,17 @@ func TestEachRefusalNamesItsLine(t *testing.T) {
 		{26, "    window: 25h", "classes.R2.window"},
 		{26, "    window: 0m", "classes.R2.window"},
 		{27, "  R3: R3", "classes.R3"},
+
+		{28, "plain: news", "plain"},
+		{28, "plain: {news: true}", "plain"},
+		{28, "plain: true", "plain"},
+		{28, "plain:", "plain"},
+		{28, "plain: [news, news]", "plain"},
+		{28, "plain: [News]", "plain"},
+		{28, "plain: [\"news.>\"]", "plain"},
+		{28, "plain: [7]", "plain"},
+		{28, "plain: [\"\"]", "plain"},
+		{28, "plains: [news]", ""},
 	} {
 		t.Run(fmt.Sprintf("%d %s", c.line, strings.TrimSpace(c.with)), func(t *testing.T) {
 			wantRefusal(t, replaced(c.line, c.with), c.line, c.path)

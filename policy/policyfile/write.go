@@ -41,6 +41,7 @@ func Marshal(p policy.Policy) ([]byte, error) {
 	for i, r := range p.Classes {
 		writeRule(&b, consensus.Class(i), r)
 	}
+	fmt.Fprintf(&b, plainTopics, list(p.Plain))
 	return []byte(b.String()), nil
 }
 
@@ -88,6 +89,12 @@ const aboutClasses = `
 #   deadline         from the proposal until silence rejects, at most 168h
 #   window           from the approval in which the action may be begun, at most 24h
 classes:
+`
+
+const plainTopics = `
+# Topics whose messages are signed but not encrypted, as patterns: every node reads them, and so does every agent whose
+# level may subscribe. Messages of all other topics are encrypted to their readers.
+plain: %s
 `
 
 func writeLevel(b *strings.Builder, level identity.Level, l policy.Level) {
