@@ -31,6 +31,8 @@ var (
 	ErrClosed = fault.New(fault.Internal, "filetrail: closed")
 	// ErrWrite is what a failed write or sync wraps; it is final.
 	ErrWrite = fault.New(fault.DiskFull, "filetrail: the trail cannot be written")
+	// errLate is why a trail whose disk hangs is not flushed.
+	errLate = fault.New(fault.Unreachable, "filetrail: the disk does not answer")
 	// ErrLooseMode is returned when others may read or write a segment.
 	ErrLooseMode = fault.New(fault.LooseMode, "filetrail: a segment's mode must be 0600")
 )
@@ -57,6 +59,8 @@ type Trail struct {
 	size    int64 // of current, bytes
 	err     error // final
 	closed  bool
+	oldest  time.Time // when the oldest record that no sync has begun for was written; zero if there is none
+	syncing time.Time // the same of the sync that runs now
 
 	dirty   chan struct{} // holds one token while something is unsynced
 	stop    chan struct{}
@@ -156,6 +160,34 @@ func (t *Trail) Head() (size uint64, root wire.Digest) {
 	return t.tree.size, t.tree.root()
 }
 
+// Entries returns how many entries there are.
+func (t *Trail) Entries() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.tree.size
+}
+
+// Flushed returns nil if all that was recorded is synced or will be within [SyncEvery], and else why not: [ErrClosed],
+// [ErrWrite], or one with the code fault.Unreachable if the disk has not answered for ten times as long.
+func (t *Trail) Flushed() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.err != nil:
+		return t.err
+	case t.closed:
+		return ErrClosed
+	}
+	oldest := t.syncing
+	if oldest.IsZero() {
+		oldest = t.oldest
+	}
+	if late := time.Since(oldest); !oldest.IsZero() && late > 10*SyncEvery {
+		return fmt.Errorf("%w for %v", errLate, late.Round(time.Millisecond))
+	}
+	return nil
+}
+
 // Record implements [audit.Trail]. The entry is with the operating system when it returns, and synced at most
 // [SyncEvery] later. Details over 256 bytes are cut, and subjects over 1,024. Errors: [ErrClosed], or [ErrWrite], which
 // all later calls return too.
@@ -182,6 +214,9 @@ func (t *Trail) Record(e audit.Entry) error {
 	}
 	t.size += int64(len(record))
 	t.tree.add(leaf)
+	if t.oldest.IsZero() {
+		t.oldest = time.Now()
+	}
 	select {
 	case t.dirty <- struct{}{}:
 	default: // the flusher knows
@@ -232,10 +267,12 @@ func (t *Trail) flush() {
 func (t *Trail) sync() {
 	t.mu.Lock()
 	f := t.current
+	t.syncing, t.oldest = t.oldest, time.Time{}
 	t.mu.Unlock()
 	err := f.Sync()
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.syncing = time.Time{}
 	if err != nil && f == t.current {
 		_ = t.fail(err) // later Records return it
 	}

@@ -32,7 +32,7 @@ const (
 	InvitedLife     = 30 * time.Second // longest connection of a one-time key
 	maxControlLine  = 4096             // bytes; the whole CONNECT must fit
 	maxSubs         = 128              // subscriptions of one connection
-	maxPending      = 1 << 20          // bytes that wait for a client before it is cut
+	maxPending      = 8 << 20          // bytes that wait for a client before it is cut: some frames of several senders
 	writeDeadline   = 2 * time.Second
 	handshakeTime   = 2.0 // seconds for TLS, and again for CONNECT
 	pingEvery       = 20 * time.Second

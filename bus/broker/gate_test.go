@@ -255,7 +255,7 @@ func (c conformance) MaxPayload() int { return c.config.MaxPayload }
 
 func (c conformance) Join(t *testing.T, s bustest.Seat) bus.Conn {
 	o := c.agent(s.Permissions).options(c.fixture)
-	o.Observer, o.Queue = s.Observer, s.Queue
+	o.Observer, o.Queue, o.QueueBytes = s.Observer, s.Queue, s.QueueBytes
 	return c.dialWith(t, o)
 }
 
@@ -267,7 +267,7 @@ func TestConformance(t *testing.T) {
 type inProcessNetwork struct{ conformance }
 
 func (c inProcessNetwork) Join(t *testing.T, s bustest.Seat) bus.Conn {
-	if s.Permissions.Within(bus.NodePermissions(bustest.Realm)) && bus.NodePermissions(bustest.Realm).Within(s.Permissions) && s.Queue > 1000 {
+	if s.Permissions.Within(bus.NodePermissions(bustest.Realm)) && bus.NodePermissions(bustest.Realm).Within(s.Permissions) && s.Queue > 1000 && s.QueueBytes == 0 {
 		return c.hub(t)
 	}
 	return c.conformance.Join(t, s)

@@ -21,18 +21,19 @@ import (
 const devContext = "dev"
 
 func devCommand(p *program) *cobra.Command {
-	var data, listen string
+	var data, listen, metrics string
 	c := &cobra.Command{
 		Use: "dev", Short: "Run a realm of your own to try things", Args: cobra.NoArgs,
 		Long: "Make a solo realm in a private temporary directory, run its node, and select a context `dev` that names its\n" +
 			"operator's key. The log is a real one, synced to disk; everything is gone at exit unless --data keeps it.",
 		Example: "  conclave dev\n  conclave dev --data ./dev-realm",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return runDev(c.Context(), p, data, listen)
+			return runDev(c.Context(), p, data, node.Config{Listen: listen, Metrics: metricsAddress(metrics)})
 		},
 	}
 	c.Flags().StringVar(&data, "data", "", "directory that keeps the realm; none: a temporary one")
 	c.Flags().StringVar(&listen, "listen", "127.0.0.1:0", "host:port; port 0 takes a free one")
+	metricsFlag(c, &metrics)
 	return c
 }
 
@@ -46,7 +47,7 @@ type devRealm struct {
 	realm     string
 }
 
-func runDev(ctx context.Context, p *program, data, listen string) (err error) {
+func runDev(ctx context.Context, p *program, data string, config node.Config) (err error) {
 	d := &devRealm{program: p, temporary: data == ""}
 	if d.store, err = openContexts(); err != nil {
 		return err
@@ -63,8 +64,8 @@ func runDev(ctx context.Context, p *program, data, listen string) (err error) {
 		}
 		defer func() { err = errors.Join(err, d.forget()) }()
 	}
-	config := node.Config{Dir: d.at("node"), Listen: listen, Logger: p.logger(slog.LevelWarn)}
-	operator, err := d.operator(listen)
+	config.Dir, config.Logger = d.at("node"), p.logger(slog.LevelWarn)
+	operator, err := d.operator(config.Listen)
 	if err != nil {
 		return err
 	}
@@ -109,7 +110,7 @@ func (d *devRealm) ready(n *node.Node, operator identity.ID) error {
 	}
 	doc := map[string]any{
 		"address": n.Addr(), "realm": d.realm, "node": n.ID().String(), "context": devContext, "data": d.dir,
-		"temporary": d.temporary,
+		"temporary": d.temporary, "metrics": n.MetricsAddr(),
 	}
 	return d.emit(doc, func(w io.Writer) { d.banner(w, n) })
 }
@@ -121,7 +122,7 @@ func (d *devRealm) banner(w io.Writer, n *node.Node) {
 	}
 	fmt.Fprintf(w, "%s   a realm of your own, one node, one operator: you\n\n", d.strong("conclave dev"))
 	pairs(w, [][2]string{
-		{"  bus", n.Addr()}, {"  realm", d.realm}, {"  data", kept},
+		{"  bus", n.Addr()}, {"  metrics", n.MetricsAddr()}, {"  realm", d.realm}, {"  data", kept},
 		{"  context", devContext + ", selected; it names your operator key"},
 	})
 	fmt.Fprint(w, `

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -150,7 +151,8 @@ func TestServerRun(t *testing.T) {
 	m := document[made](s, "server", "init", "--data", s.path("realm"))
 	b := s.start("server", "run", "--data", m.Data, "--listen", "127.0.0.1:0")
 	line := until(t, b.stdout, "ready ")
-	if want := " realm " + m.Realm; !strings.HasPrefix(line, "ready 127.0.0.1:") || !strings.HasSuffix(line, want) {
+	want := " realm " + m.Realm + " metrics 127.0.0.1:"
+	if !strings.HasPrefix(line, "ready 127.0.0.1:") || !strings.Contains(line, want) {
 		t.Errorf("ready line %q", line)
 	}
 	s.refused(exitLocal, "in_use", "server", "run", "--data", m.Data, "--listen", "127.0.0.1:0")
@@ -161,6 +163,40 @@ func TestServerRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.refused(exitLocal, "loose_mode", "server", "run", "--data", m.Data)
+}
+
+func TestServerRunServesMetrics(t *testing.T) {
+	s := newShell(t)
+	m := document[made](s, "server", "init", "--data", s.path("realm"), "--listen", "127.0.0.1:0")
+	for _, address := range []string{"0.0.0.0:0", "10.0.0.1:9464", "", "on"} {
+		s.refused(exitUsage, "usage", "server", "run", "--data", m.Data, "--metrics-listen", address)
+		s.refused(exitUsage, "usage", "dev", "--metrics-listen", address)
+	}
+	b := s.serve(m.Data, "operator")
+	status := document[map[string]any](s, "server", "status")
+	address, _ := status["metrics"].(string)
+	for _, path := range []string{"/metrics", "/healthz", "/readyz"} {
+		r, err := http.Get("http://" + address + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Body.Close(); r.StatusCode != http.StatusOK {
+			t.Errorf("%s: %s", path, r.Status)
+		}
+	}
+	if text := s.ok("server", "status"); !strings.Contains(text, address) {
+		t.Errorf("no %s in %q", address, text)
+	}
+	if exit := b.stop(); exit != 0 {
+		t.Errorf("exit %d", exit)
+	}
+	if r, err := http.Get("http://" + address + "/healthz"); err == nil {
+		t.Errorf("after the stop: %s", r.Status)
+	}
+	b = s.start("server", "run", "--data", m.Data, "--metrics-listen", "off", "--json")
+	if doc := decode[map[string]string](s, until(t, b.stdout, "{")); doc["metrics"] != "" || doc["address"] == "" {
+		t.Errorf("off: %v", doc)
+	}
 }
 
 func TestDevIsGoneAtExit(t *testing.T) {

@@ -211,12 +211,13 @@ func texts(ids []identity.ID) []string {
 }
 
 func (p serverCommands) operate() *cobra.Command {
-	var data, listen string
+	var data, listen, metrics string
 	c := &cobra.Command{
 		Use: "run", Short: "Run a node until it is told to end", Args: cobra.NoArgs,
 		Long: "Run the node of a data directory in the foreground. It prints one line on stdout when agents can connect,\n" +
-			"logs to stderr, and ends on SIGINT or SIGTERM; it ends by itself when its log or trail fails.",
-		Example: "  conclave server run --data ./realm",
+			"logs to stderr, and ends on SIGINT or SIGTERM; it ends by itself when its log or trail fails.\n\n" +
+			"/metrics, /healthz and /readyz are served over HTTP to this machine alone, on a port that the line names.",
+		Example: "  conclave server run --data ./realm\n  conclave server run --data ./realm --metrics-listen 127.0.0.1:9464",
 		RunE: func(c *cobra.Command, _ []string) error {
 			dir, err := dataDir(p.env, data)
 			if err != nil {
@@ -225,12 +226,34 @@ func (p serverCommands) operate() *cobra.Command {
 			if _, err := readGenesis(dir); err != nil {
 				return err // before anything is made there
 			}
-			return serve(c.Context(), node.Config{Dir: dir, Listen: listen, Logger: p.logger(slog.LevelInfo)}, p.ready)
+			return serve(c.Context(), node.Config{
+				Dir: dir, Listen: listen, Metrics: metricsAddress(metrics), Logger: p.logger(slog.LevelInfo),
+			}, p.ready)
 		},
 	}
 	c.Flags().StringVar(&data, "data", "", "data directory (default $XDG_DATA_HOME/conclave)")
 	c.Flags().StringVar(&listen, "listen", "", "host:port instead of the one in conclave.yaml")
+	metricsFlag(c, &metrics)
 	return c
+}
+
+// metricsOff is what --metrics-listen says for no metrics.
+const metricsOff = "off"
+
+func metricsFlag(c *cobra.Command, to *string) {
+	c.Flags().StringVar(to, "metrics-listen", "127.0.0.1:0",
+		"where to serve metrics and health, or off")
+}
+
+// metricsAddress returns what the node is told: nothing for off, and else the address, which an empty text is not.
+func metricsAddress(flag string) string {
+	switch flag {
+	case metricsOff:
+		return ""
+	case "":
+		return ":" // refused as one that others can reach
+	}
+	return flag
 }
 
 // serve runs a node until ctx ends, after telling that it is there.
@@ -253,7 +276,12 @@ func serve(ctx context.Context, config node.Config, tell func(*node.Node) error)
 
 func (p serverCommands) ready(n *node.Node) error {
 	doc := map[string]string{"address": n.Addr(), "realm": n.Realm().String(), "node": n.ID().String()}
-	return p.emit(doc, func(w io.Writer) { fmt.Fprintf(w, "ready %s realm %s\n", n.Addr(), n.Realm()) })
+	line := fmt.Sprintf("ready %s realm %s", n.Addr(), n.Realm())
+	if at := n.MetricsAddr(); at != "" {
+		doc["metrics"] = at
+		line += " metrics " + at
+	}
+	return p.emit(doc, func(w io.Writer) { fmt.Fprintln(w, line) })
 }
 
 // statusDoc is a node's status with times as texts.
@@ -281,6 +309,7 @@ func (p serverCommands) status() *cobra.Command {
 func (d statusDoc) write(w io.Writer) {
 	pairs(w, [][2]string{
 		{"realm", d.Realm.String()}, {"node", d.Node.String()}, {"address", visible(d.Address)},
+		{"metrics", visible(d.Monitor)},
 		{"version", visible(d.Version)}, {"policy", visible(d.Preset)}, {"started", d.Started}, {"time", d.Time},
 		{"log time", d.LogTime}, {"commands", fmt.Sprint(d.Size)}, {"root", d.Root.String()}, {"state", d.State.String()},
 		{"agents", fmt.Sprint(d.Agents)}, {"connections", fmt.Sprint(d.Live)}, {"open decisions", fmt.Sprint(d.Open)},

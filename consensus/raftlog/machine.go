@@ -50,7 +50,7 @@ func (m *machine) Snapshot() (raft.FSMSnapshot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("raftlog: snapshot of the machine: %w", err)
 	}
-	return &snapshot{index: m.applied, state: state}, nil
+	return &snapshot{index: m.applied, state: state, written: m.store.snapshot.Store}, nil
 }
 
 // Restore replaces the machine's state by the snapshot in source, once that is proved intact.
@@ -62,6 +62,7 @@ func (m *machine) Restore(source io.ReadCloser) error {
 	if err := m.inner.Restore(snap.state); err != nil {
 		return fmt.Errorf("raftlog: restore the machine: %w", err)
 	}
+	m.store.snapshot.Store(snap.size())
 	m.advance(snap.index)
 	return nil
 }

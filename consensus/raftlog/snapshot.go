@@ -21,14 +21,24 @@ const (
 
 // snapshot is a machine's state after the entry at index.
 type snapshot struct {
-	index uint64
-	state []byte
+	index   uint64
+	state   []byte
+	written func(size uint64) // is told once all of it is in the sink; nil of one that was read
 }
+
+// size returns the length of the whole snapshot in bytes.
+func (s *snapshot) size() uint64 { return uint64(snapshotHead + len(s.state) + snapshotTail) }
 
 var _ raft.FSMSnapshot = (*snapshot)(nil)
 
 // Persist writes the snapshot to sink. The caller closes or cancels the sink.
-func (s *snapshot) Persist(sink raft.SnapshotSink) error { return s.writeTo(sink) }
+func (s *snapshot) Persist(sink raft.SnapshotSink) error {
+	if err := s.writeTo(sink); err != nil {
+		return err
+	}
+	s.written(s.size())
+	return nil
+}
 
 // Release does nothing: the state is a copy of its own.
 func (s *snapshot) Release() {}

@@ -44,7 +44,9 @@ type store struct {
 	commit func(*bolt.Tx) error // (*bolt.Tx).Commit; guarded by mu
 	stall  time.Duration
 
-	applied atomic.Uint64 // highest index that the machine has applied
+	applied  atomic.Uint64             // highest index that the machine has applied
+	snapshot atomic.Uint64             // bytes of the newest snapshot
+	writing  atomic.Pointer[time.Time] // when the write that runs now began; nil if none does
 
 	mu          sync.Mutex // one writer at a time; guards what follows
 	span        span
@@ -207,6 +209,9 @@ func (s *store) update(write func(state, entries *bolt.Bucket) error) error {
 	if err := s.failure(); err != nil {
 		return err
 	}
+	began := time.Now()
+	s.writing.Store(&began)
+	defer s.writing.Store(nil)
 	watch := time.AfterFunc(s.stall, func() { s.fail(errStalled) })
 	defer watch.Stop()
 	tx, err := s.db.Begin(true)

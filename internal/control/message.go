@@ -205,6 +205,7 @@ type Status struct {
 	Preset  string      `cbor:"13,keyasint" json:"policy"`
 	Address string      `cbor:"14,keyasint" json:"address"`
 	Stopped string      `cbor:"15,keyasint,omitempty" json:"stopped,omitempty"` // why commands are refused
+	Monitor string      `cbor:"16,keyasint,omitempty" json:"metrics,omitempty"` // address of metrics and health, on the node's machine only
 }
 
 // Hint is what a node broadcasts when something changed: where to look again. It proves nothing.

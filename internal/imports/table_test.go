@@ -63,6 +63,7 @@ var table = []row{
 	{"internal/ledger/ledgertest", machine, []string{allGround, allDomain, "internal/ledger"}},
 	{"internal/spent", machine, []string{allGround}},
 	{"internal/control", machine, []string{allGround, allDomain}},
+	{"internal/metrics", machine, []string{allGround}},
 	{"internal/contexts", machine, []string{"identity", "internal/datadir", "internal/fault"}},
 
 	{"sdk", composition, []string{allGround, allDomain,
@@ -110,9 +111,10 @@ var importers = []struct {
 	{"github.com/libp2p/go-libp2p", []string{"discovery/p2p"}},
 	{"github.com/multiformats/go-multiaddr", []string{"discovery/p2p"}},
 	{"github.com/nats-io/jwt/v2", []string{"bus/broker"}},
-	{"github.com/nats-io/nats-server/v2", []string{"bus/broker"}},
-	{"github.com/nats-io/nats.go", []string{"bus/natsbus"}},
+	{"github.com/nats-io/nats-server/v2", []string{"bus/broker", "cmd/conclave/internal/bench"}}, // bench runs the peer
+	{"github.com/nats-io/nats.go", []string{"bus/natsbus", "cmd/conclave/internal/bench"}},
 	{"github.com/nats-io/nkeys", []string{"identity"}},
+	{"github.com/prometheus/client_golang", []string{"internal/metrics"}},
 	{"github.com/spf13/cobra", []string{"cmd/conclave"}},
 	{"github.com/spf13/pflag", []string{"cmd/conclave"}},
 	{"go.etcd.io/bbolt", []string{"consensus/raftlog"}},

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed-3e86d5b2/conclave/audit"
@@ -19,6 +20,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/consensus/raftlog"
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/datadir"
+	"github.com/seed-3e86d5b2/conclave/internal/metrics"
 	"github.com/seed-3e86d5b2/conclave/internal/registrar"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 	"github.com/seed-3e86d5b2/conclave/registry"
@@ -31,6 +33,7 @@ const minFree = 64 << 20
 type Config struct {
 	Dir     string       // data directory, made by [Init]
 	Listen  string       // host:port instead of the one in conclave.yaml; empty: that one
+	Metrics string       // host:port of this machine alone for metrics and health; empty: nowhere
 	Version string       // of the program, for status
 	Logger  *slog.Logger // discards if nil; never gets payloads or keys
 }
@@ -40,27 +43,30 @@ type Node struct {
 	config    Config
 	contents  contents
 	dir       *datadir.Dir
-	trail     audit.Trail
+	trail     *filetrail.Trail
 	log       *raftlog.Log
 	registrar *registrar.Registrar
 	broker    *broker.Broker
 	conn      bus.Conn
-	strangers strangers // what refused connections may write into the trail
+	meter     *metrics.Meter
+	monitor   atomic.Pointer[metrics.Server] // nil if metrics are served nowhere, or not yet
+	strangers strangers                      // what refused connections may write into the trail
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
+	ended   atomic.Bool // closing has begun
 	close   sync.Once
 	closing error
 }
 
-// Open starts the node of a data directory: lock, trail, log, broker, control, in this order. It returns when agents
-// can connect. Errors carry codes: not initialised, in use, loose modes, newer version, disk full, too few root
-// signatures, forked.
+// Open starts the node of a data directory: lock, trail, log, broker, control, metrics, in this order. It returns when
+// agents can connect. Errors carry codes: not initialised, in use, loose modes, newer version, disk full, too few root
+// signatures, forked, a metrics address that others can reach.
 func Open(ctx context.Context, config Config) (*Node, error) {
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
-	n := &Node{config: config}
+	n := &Node{config: config, meter: metrics.NewMeter(config.Version)}
 	if err := n.open(ctx); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
@@ -68,6 +74,11 @@ func Open(ctx context.Context, config Config) (*Node, error) {
 }
 
 func (n *Node) open(ctx context.Context) (err error) {
+	if n.config.Metrics != "" {
+		if err := metrics.CheckAddress(n.config.Metrics); err != nil {
+			return err
+		}
+	}
 	if n.dir, err = datadir.Open(n.config.Dir); err != nil {
 		return err
 	}
@@ -90,6 +101,9 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if err := n.openBus(ctx); err != nil {
 		return err
 	}
+	if err := n.openMonitor(); err != nil {
+		return err
+	}
 	watching, stop := context.WithCancel(context.Background())
 	n.stop = stop
 	n.running.Go(func() { n.watchLog(watching) })
@@ -101,7 +115,8 @@ func (n *Node) registrarConfig() registrar.Config {
 	return registrar.Config{
 		Realm: n.contents.realm, Genesis: n.contents.genesis, Policy: n.contents.policy, Signer: n.contents.signer,
 		Keeper: headFile(filepath.Join(n.config.Dir, "head.cbor")), Trail: n.trail, Address: n.Addr,
-		Version: n.config.Version, Logger: n.config.Logger.With("part", "registrar"),
+		Monitor: n.MetricsAddr, Meter: n.meter, Version: n.config.Version,
+		Logger: n.config.Logger.With("part", "registrar"),
 		OpenLog: func(ctx context.Context, m consensus.Machine) (consensus.Log, error) {
 			dir, err := n.dir.Sub("raft")
 			if err != nil {
@@ -110,7 +125,7 @@ func (n *Node) registrarConfig() registrar.Config {
 			n.log, err = raftlog.Open(ctx, raftlog.Config{
 				Dir: dir, NodeKey: n.ID().String(), Machine: m, Logger: n.config.Logger.With("part", "raft"),
 			})
-			return n.log, err
+			return meteredLog{n.log, n.meter}, err
 		},
 	}
 }
@@ -133,14 +148,15 @@ func (n *Node) openBus(ctx context.Context) (err error) {
 	return n.registrar.Serve(n.conn, n.broker)
 }
 
-// Close stops the node: control, connections, log, trail, lock, in this order. A command that was acknowledged is on
-// disk. Calling it again returns the same error.
+// Close stops the node: control, connections, log, trail, metrics, lock, in this order. A command that was acknowledged
+// is on disk. Calling it again returns the same error.
 func (n *Node) Close() error {
 	n.close.Do(func() { n.closing = n.shutdown() })
 	return n.closing
 }
 
 func (n *Node) shutdown() (err error) {
+	n.ended.Store(true)
 	if n.stop != nil {
 		n.stop()
 		n.running.Wait()
@@ -162,6 +178,9 @@ func (n *Node) shutdown() (err error) {
 	}
 	if n.trail != nil {
 		err = errors.Join(err, n.trail.Close())
+	}
+	if m := n.monitor.Load(); m != nil {
+		err = errors.Join(err, m.Close())
 	}
 	if n.dir != nil {
 		err = errors.Join(err, n.dir.Close())
@@ -195,6 +214,7 @@ func (n *Node) watchLog(ctx context.Context) {
 
 // onConnection records what happens at the broker's door.
 func (n *Node) onConnection(e broker.Event) {
+	n.count(e)
 	if e.Kind == broker.Left {
 		n.registrar.Left(e.Principal, e.Process)
 		return

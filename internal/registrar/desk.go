@@ -364,7 +364,7 @@ func (r desk) onStatus(context.Context, control.Caller, wire.Raw) (any, error) {
 	s := control.Status{
 		Realm: r.Realm(), Node: r.ID(), Version: r.config.Version, Started: r.started.UnixMilli(), Time: r.nowMilli(),
 		LogTime: head.Time, Size: head.Size, Root: head.Root, State: head.State, Preset: r.config.Policy.Preset,
-		Address: r.config.Address(),
+		Address: r.config.Address(), Monitor: r.config.Monitor(),
 	}
 	if _, err := r.clock.now(); err != nil {
 		s.Stopped = err.Error()

@@ -3,6 +3,7 @@ package registrar
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/seed-3e86d5b2/conclave/audit"
 	"github.com/seed-3e86d5b2/conclave/identity"
@@ -32,6 +33,7 @@ type heads struct {
 	failed func(error) // is told of a head that could not be kept
 	last   audit.Head
 	raw    []byte
+	signed atomic.Uint64 // heads since the start
 }
 
 // openHeads reads the last signed head and checks that the ledger, restored, continues it.
@@ -74,6 +76,7 @@ func (h *heads) current() ([]byte, uint64, error) {
 		return nil, 0, err
 	}
 	h.last, h.raw = head, raw
+	h.signed.Add(1)
 	return raw, head.Size, nil
 }
 

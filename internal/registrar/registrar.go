@@ -42,6 +42,8 @@ type Config struct {
 	Trail   audit.Trail
 	OpenLog func(ctx context.Context, m consensus.Machine) (consensus.Log, error)
 	Address func() string // where agents connect, for status
+	Monitor func() string // where metrics and health are served, for status; nowhere if nil or empty
+	Meter   Meter         // nobody is told if nil
 	Version string        // of the program, for status
 	Logger  *slog.Logger
 	Now     func() time.Time // the wall clock; time.Now if nil
@@ -76,6 +78,12 @@ func Open(ctx context.Context, config Config) (*Registrar, error) {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
+	if config.Monitor == nil {
+		config.Monitor = func() string { return "" }
+	}
+	if config.Meter == nil {
+		config.Meter = deaf{}
+	}
 	started := time.Now()
 	r := &Registrar{
 		config: config, started: config.Now(), presences: newPresences(), wake: make(chan struct{}, 1),
@@ -109,7 +117,7 @@ func (r *Registrar) Serve(conn bus.Conn, e Enforcer) (err error) {
 	r.enforcer.Store(&e)
 	loops, stop := context.WithCancel(context.Background())
 	r.stop = stop
-	if r.server, err = control.Serve(conn, r.Realm(), r.ID(), desk{r}.handlers()); err != nil {
+	if r.server, err = control.Serve(conn, r.Realm(), r.ID(), metered(desk{r}.handlers(), r.config.Meter)); err != nil {
 		return err
 	}
 	r.running.Go(func() { r.broadcast(loops) })

@@ -21,6 +21,11 @@ const tickEvery = 10
 // the same command again: it takes effect once.
 func (r *Registrar) Submit(ctx context.Context, command []byte) (registry.Answer, error) {
 	answer, err := r.submit(ctx, command)
+	if err != nil {
+		r.config.Meter.Commanded(fault.CodeOf(err), false)
+	} else {
+		r.config.Meter.Commanded(answer.Code, true)
+	}
 	r.recordCommand(command, answer, err)
 	return answer, err
 }

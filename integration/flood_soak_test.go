@@ -1,0 +1,6 @@
+//go:build soak
+
+package integration
+
+// floodConnections is how many connections TestFlood drops.
+const floodConnections = 10_000
