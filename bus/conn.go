@@ -20,9 +20,10 @@ var (
 // Conn carries messages to and from one node. It is safe for concurrent use.
 //
 // Delivery is at most once. Messages that one connection publishes on one subject reach a subscription in that order,
-// and those on different subjects too as long as one subscription hears both. A subscription's queue is bounded: what
-// does not fit is dropped, counted ([Subscription.Dropped]) and reported ([Observer.Dropped]); nothing else is lost
-// while the connection stands. A publisher hears its own messages where it subscribes.
+// and those on different subjects too as long as one subscription hears both. A subscription's queue is bounded, in
+// messages and in bytes of their data, beside the message being handled: what does not fit is dropped, counted
+// ([Subscription.Dropped]) and reported ([Observer.Dropped]); nothing else is lost while the connection stands, and
+// nobody else notices. A publisher hears its own messages where it subscribes.
 //
 // When the connection breaks, an implementation over a network reconnects by itself and subscribes anew. What was
 // under way may be lost, and what is published meanwhile is refused with [ErrUnreachable], never kept for later: a
@@ -62,8 +63,9 @@ type Subscription interface {
 // Observer is told what a connection cannot return from a call. Every field may be nil. The functions are called one
 // at a time and must not block or call the connection.
 type Observer struct {
-	// Dropped: a subscription to pattern has lost n messages more. It is called when losing begins, not for each one;
-	// [Subscription.Dropped] has the exact number.
+	// Dropped: a subscription to pattern has lost n messages more. It is called when losing begins and again at the
+	// 10th, 100th and so on while it lasts; losing ends when half of the queue is free. [Subscription.Dropped] has the
+	// exact number.
 	Dropped func(pattern string, n uint64)
 	// Refused: the node refused something published or subscribed to earlier; [ErrDenied] is in err's chain.
 	Refused func(err error)

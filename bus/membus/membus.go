@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
-	"sync/atomic"
 
 	"github.com/seed-3e86d5b2/conclave/bus"
 	"github.com/seed-3e86d5b2/conclave/bus/internal/feed"
@@ -30,7 +29,8 @@ type Faults struct {
 type Options struct {
 	Faults     Faults
 	MaxPayload int // bytes of one message; 256 KiB if 0
-	Queue      int // messages that a subscription holds; 1,024 if 0
+	Queue      int // messages that a subscription holds beside the one being handled; 1,024 if 0
+	QueueBytes int // bytes of their data; 32 MiB if 0
 }
 
 // Network joins connections. It is safe for concurrent use.
@@ -61,9 +61,14 @@ func (n *Network) SetFaults(f Faults) {
 }
 
 // Join returns a connection that may do what p allows.
-func (n *Network) Join(p bus.Permissions, o bus.Observer) *Conn { return n.join(p, o, n.options.Queue) }
+func (n *Network) Join(p bus.Permissions, o bus.Observer) *Conn {
+	return n.join(p, o, feed.Bounds{Items: n.options.Queue, Bytes: n.options.QueueBytes})
+}
 
-func (n *Network) join(p bus.Permissions, o bus.Observer, queue int) *Conn {
+func (n *Network) join(p bus.Permissions, o bus.Observer, queue feed.Bounds) *Conn {
+	if queue.Bytes == 0 {
+		queue.Bytes = 32 << 20
+	}
 	c := &Conn{network: n, permissions: p, observer: o, queue: queue, done: make(chan struct{})}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -114,7 +119,7 @@ type Conn struct {
 	subs        []*subscription
 	err         error
 	observer    bus.Observer
-	queue       int
+	queue       feed.Bounds
 	done        chan struct{}
 }
 
@@ -128,7 +133,6 @@ type subscription struct {
 	pattern string
 	feed    *feed.Feed[message]
 	held    []message // by a fault, under network.mu
-	dropped atomic.Uint64
 }
 
 // Publish implements [bus.Conn].
@@ -184,13 +188,8 @@ func (s *subscription) release() {
 }
 
 func (s *subscription) put(m message) {
-	select {
-	case s.feed.Queue <- m:
-	default:
-		s.dropped.Add(1)
-		if s.conn.observer.Dropped != nil {
-			s.conn.observer.Dropped(s.pattern, 1)
-		}
+	if lost := s.feed.Put(m, len(m.data)); lost > 0 && s.conn.observer.Dropped != nil {
+		s.conn.observer.Dropped(s.pattern, lost)
 	}
 }
 
@@ -208,7 +207,8 @@ func (c *Conn) Subscribe(pattern string, fn func(subject string, data []byte)) (
 		return nil, fmt.Errorf("subscribe to %s: %w", pattern, bus.ErrDenied)
 	}
 	s := &subscription{conn: c, pattern: pattern}
-	s.feed = feed.Start(c.queue, func(m message) { fn(m.subject, m.data) })
+	s.feed = feed.New(c.queue, func(m message) { fn(m.subject, m.data) })
+	s.feed.Run()
 	c.subs = append(c.subs, s)
 	return s, nil
 }
@@ -224,7 +224,7 @@ func (s *subscription) Unsubscribe() error {
 }
 
 // Dropped implements [bus.Subscription].
-func (s *subscription) Dropped() uint64 { return s.dropped.Load() }
+func (s *subscription) Dropped() uint64 { return s.feed.Dropped() }
 
 // Flush implements [bus.Conn]. It also lets go of what faults have held back anywhere in the network.
 func (c *Conn) Flush(ctx context.Context) error {

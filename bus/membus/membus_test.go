@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed-3e86d5b2/conclave/bus"
 	"github.com/seed-3e86d5b2/conclave/bus/bustest"
+	"github.com/seed-3e86d5b2/conclave/bus/internal/feed"
 )
 
 type network struct{ *Network }
@@ -16,7 +17,7 @@ type network struct{ *Network }
 func (n network) MaxPayload() int { return n.options.MaxPayload }
 
 func (n network) Join(_ *testing.T, s bustest.Seat) bus.Conn {
-	return n.join(s.Permissions, s.Observer, s.Queue)
+	return n.join(s.Permissions, s.Observer, feed.Bounds{Items: s.Queue, Bytes: s.QueueBytes})
 }
 
 func TestConformance(t *testing.T) {

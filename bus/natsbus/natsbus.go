@@ -36,7 +36,10 @@ type Conn struct {
 	dialer   *dialer     // nil in process
 	up       atomic.Bool // as nats.go last said; asking it would wait for its dialling
 	refusals atomic.Int32
+	subjects lastSubject
 	done     chan struct{}
+
+	telling sync.Mutex // held while an observer's function runs
 
 	mu     sync.Mutex
 	subs   map[*subscription]struct{}
@@ -82,7 +85,7 @@ type Pipe interface {
 // the broker cuts it, because it was too slow, it comes back; when the broker has ended it ends.
 func InProcess(ctx context.Context, pipe Pipe, secret string, o bus.Observer) (*Conn, error) {
 	c := newConn(Options{Observer: o, MinDelay: time.Millisecond, MaxDelay: 20 * time.Millisecond}.withDefaults())
-	err := c.connect(ctx, append(c.common(), nats.InProcessServer(pipe), nats.Token(secret)))
+	err := c.connect(ctx, append(c.common(), nats.InProcessServer(breakingPipe{pipe}), nats.Token(secret)))
 	if err != nil {
 		return nil, err
 	}
@@ -98,6 +101,7 @@ func (c *Conn) common() []nats.Option {
 	return []nats.Option{
 		nats.Name(c.options.Name), nats.ReconnectBufSize(-1), nats.FlusherTimeout(c.options.WriteTimeout),
 		nats.Timeout(c.options.DialTimeout), nats.PingInterval(20 * time.Second), nats.MaxPingsOutstanding(2),
+		nats.SkipSubjectValidation(), // Publish has done it
 		nats.PermissionErrOnSubscribe(true), nats.ErrorHandler(c.onError), nats.ReconnectHandler(c.onConnected),
 		nats.DisconnectErrHandler(c.onDisconnected), nats.ReconnectErrHandler(c.onFailedAttempt),
 		nats.ClosedHandler(c.onClosed), nats.IgnoreAuthErrorAbort(), nats.MaxReconnects(-1),
@@ -148,7 +152,7 @@ func (c *Conn) Publish(ctx context.Context, subject string, data []byte) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if !bus.ValidSubject(subject) {
+	if !c.subjects.valid(subject) {
 		return fmt.Errorf("publish: %w", bus.ErrSubject)
 	}
 	if err := c.standing(); err != nil {
@@ -176,6 +180,27 @@ func callError(call string, err error) error {
 	return fmt.Errorf("%s: %w: %w", call, bus.ErrUnreachable, err)
 }
 
+// lastSubject remembers the subject that was published on last, because the next message mostly goes there too.
+type lastSubject struct {
+	mu   sync.Mutex
+	last string
+}
+
+func (l *lastSubject) valid(subject string) bool {
+	if !l.mu.TryLock() {
+		return bus.ValidSubject(subject)
+	}
+	defer l.mu.Unlock()
+	if subject == l.last && subject != "" {
+		return true
+	}
+	ok := bus.ValidSubject(subject)
+	if ok {
+		l.last = subject
+	}
+	return ok
+}
+
 // standing refuses what cannot go out now, without waiting for anything.
 func (c *Conn) standing() error {
 	select {
@@ -192,6 +217,9 @@ func (c *Conn) standing() error {
 // Flush implements [bus.Conn]. Without a deadline in ctx it waits 5 s at most.
 func (c *Conn) Flush(ctx context.Context) error {
 	if err := c.standing(); err != nil {
+		return fmt.Errorf("flush: %w", err)
+	}
+	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("flush: %w", err)
 	}
 	bounded, cancel := context.WithTimeout(ctx, roundTrip)
@@ -222,10 +250,10 @@ func (c *Conn) Close(ctx context.Context) error {
 	if c.dialer != nil {
 		c.dialer.abort()
 	}
-	for _, s := range c.live() {
-		s.feed.Drain()
-	}
 	c.nc.Close()
+	for _, s := range c.live() {
+		s.finish()
+	}
 	for _, s := range c.live() {
 		if err := s.wait(ctx); err != nil {
 			return err
@@ -264,32 +292,47 @@ func (c *Conn) Err() error {
 	return c.err
 }
 
-// The functions below run in nats.go's one goroutine for callbacks, so observers are called one at a time.
+// tell runs one of the observer's functions, one at a time.
+func (c *Conn) tell(f func()) {
+	c.telling.Lock()
+	defer c.telling.Unlock()
+	f()
+}
+
+// The functions below run in nats.go's one goroutine for callbacks.
 
 func (c *Conn) onError(nc *nats.Conn, sub *nats.Subscription, err error) {
 	o := c.options.Observer
 	switch {
 	case sub != nil && errors.Is(err, nats.ErrSlowConsumer):
-		c.reportDrops(sub)
+		c.reportMissed(sub)
 	case errors.Is(err, nats.ErrPermissionViolation), errors.Is(err, nats.ErrMaxSubscriptionsExceeded):
 		if o.Refused != nil {
-			o.Refused(fmt.Errorf("%w: %w", bus.ErrDenied, err))
+			c.tell(func() { o.Refused(fmt.Errorf("%w: %w", bus.ErrDenied, err)) })
 		}
 	case errors.Is(err, nats.ErrAuthorization):
 		c.countRefusal(nc)
 	}
 }
 
-func (c *Conn) reportDrops(sub *nats.Subscription) {
+func (c *Conn) reportMissed(sub *nats.Subscription) {
 	for _, s := range c.live() {
 		if s.nats != sub {
 			continue
 		}
-		total := s.Dropped()
-		if n := total - s.reported; n > 0 && c.options.Observer.Dropped != nil {
+		s.count()
+		total := s.missed.Load()
+		if n := total - s.reported; n > 0 {
 			s.reported = total
-			c.options.Observer.Dropped(s.pattern, n)
+			c.reportDropped(s.pattern, n)
 		}
+	}
+}
+
+// reportDropped is called by subscriptions' goroutines too.
+func (c *Conn) reportDropped(pattern string, n uint64) {
+	if dropped := c.options.Observer.Dropped; dropped != nil {
+		c.tell(func() { dropped(pattern, n) })
 	}
 }
 
@@ -311,15 +354,15 @@ func (c *Conn) onFailedAttempt(nc *nats.Conn, err error) {
 func (c *Conn) onConnected(*nats.Conn) {
 	c.refusals.Store(0)
 	c.up.Store(true)
-	if c.options.Observer.Connected != nil {
-		c.options.Observer.Connected()
+	if connected := c.options.Observer.Connected; connected != nil {
+		c.tell(connected)
 	}
 }
 
 func (c *Conn) onDisconnected(nc *nats.Conn, err error) {
 	c.up.Store(false)
-	if c.options.Observer.Disconnected != nil && !nc.IsClosed() {
-		c.options.Observer.Disconnected(err)
+	if disconnected := c.options.Observer.Disconnected; disconnected != nil && !nc.IsClosed() {
+		c.tell(func() { disconnected(err) })
 	}
 }
 
@@ -335,7 +378,7 @@ func (c *Conn) onClosed(*nats.Conn) {
 		c.err = bus.ErrUnreachable
 	}
 	for s := range c.subs {
-		s.feed.Drain()
+		s.finish()
 	}
 	close(c.done)
 }

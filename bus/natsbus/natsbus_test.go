@@ -45,7 +45,7 @@ func (g gate) AdmitInvited([]byte, wire.PublicKey, int64) (broker.Admission, err
 	return broker.Admission{}, fault.New(fault.Denied, "test")
 }
 
-func start(t *testing.T, listen string) (*broker.Broker, gate) {
+func start(t testing.TB, listen string) (*broker.Broker, gate) {
 	t.Helper()
 	g := gate{admitted: make(chan wire.PublicKey, 64)}
 	b, err := broker.Start(broker.Config{Realm: realmID, Node: node, Key: nodeKey, Gate: g, Listen: listen})
@@ -54,14 +54,14 @@ func start(t *testing.T, listen string) (*broker.Broker, gate) {
 	return b, g
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-func ctx(t *testing.T) context.Context {
+func ctx(t testing.TB) context.Context {
 	c, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	t.Cleanup(cancel)
 	return c

@@ -68,7 +68,8 @@ type Options struct {
 	MinDelay     time.Duration // reconnecting waits for a random time between 0 and a bound that begins here; 250 ms
 	MaxDelay     time.Duration // and doubles up to here; 30 s
 	Refusals     int           // refusals in a row, with no connection between, after which it ends for good; 5
-	Queue        int           // messages that a subscription holds, 8 bytes a place; 8,192
+	Queue        int           // messages that a subscription holds beside the one being handled; 8,192
+	QueueBytes   int           // bytes of their data, which a larger message never fits; 32 MiB
 }
 
 func (o Options) withDefaults() Options {
@@ -78,6 +79,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.MaxDelay, 30*time.Second)
 	setDefault(&o.Refusals, 5)
 	setDefault(&o.Queue, 8192)
+	setDefault(&o.QueueBytes, 32<<20)
 	return o
 }
 
@@ -157,8 +159,33 @@ func (d *dialer) Dial(network, address string) (net.Conn, error) {
 	if d.ctx.Err() != nil {
 		return nil, errors.Join(d.ctx.Err(), conn.Close())
 	}
-	d.conn = conn
-	return conn, nil
+	d.conn = breaking{conn}
+	return d.conn, nil
+}
+
+// breaking is a connection that a failed write ends. nats.go goes on with one of which a write has failed before its
+// first byte went out, over TLS until the node has missed some pings, and loses what is published meanwhile.
+type breaking struct{ net.Conn }
+
+// Write implements net.Conn.
+func (b breaking) Write(p []byte) (int, error) {
+	n, err := b.Conn.Write(p)
+	if err != nil {
+		_ = b.Close() // who reads it sees the error
+	}
+	return n, err
+}
+
+// breakingPipe is a pipe whose connections are breaking.
+type breakingPipe struct{ Pipe }
+
+// InProcessConn implements [Pipe].
+func (p breakingPipe) InProcessConn() (net.Conn, error) {
+	conn, err := p.Pipe.InProcessConn()
+	if err != nil {
+		return nil, err
+	}
+	return breaking{conn}, nil
 }
 
 // abort ends dialling for good and cuts the connection made last.

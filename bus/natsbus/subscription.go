@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -13,15 +14,20 @@ import (
 	"github.com/seed-3e86d5b2/conclave/bus/internal/feed"
 )
 
+// handover is how many messages nats.go may be ahead of the goroutine that queues them, which never waits for a
+// handler: some milliseconds at full rate, for when the scheduler is busy.
+const handover = 8192
+
 // Subscribe implements [bus.Conn].
 func (c *Conn) Subscribe(pattern string, fn func(subject string, data []byte)) (bus.Subscription, error) {
 	if !bus.ValidPattern(pattern) {
 		return nil, fmt.Errorf("subscribe: %w", bus.ErrSubject)
 	}
-	s := &subscription{conn: c, pattern: pattern}
-	s.feed = feed.New(c.options.Queue, func(m *nats.Msg) { fn(m.Subject, m.Data) })
+	s := &subscription{conn: c, pattern: pattern, in: make(chan *nats.Msg, handover)}
+	bounds := feed.Bounds{Items: c.options.Queue, Bytes: c.options.QueueBytes}
+	s.feed = feed.New(bounds, func(m *nats.Msg) { fn(m.Subject, m.Data) })
 	var err error
-	if s.nats, err = c.nc.ChanSubscribe(pattern, s.feed.Queue); err != nil {
+	if s.nats, err = c.nc.ChanSubscribe(pattern, s.in); err != nil {
 		return nil, callError("subscribe", err)
 	}
 	if err := c.Flush(context.Background()); err != nil {
@@ -40,10 +46,10 @@ func (c *Conn) Subscribe(pattern string, fn func(subject string, data []byte)) (
 		return nil, fmt.Errorf("subscribe: %w", bus.ErrClosed)
 	}
 	if m != nil {
-		s.feed.Run(m)
-	} else {
-		s.feed.Run()
+		s.put(m)
 	}
+	s.feed.Run()
+	go s.receive()
 	return s, nil
 }
 
@@ -57,14 +63,35 @@ func (c *Conn) add(s *subscription) bool {
 	return true
 }
 
+// A subscription has two goroutines: receive takes from nats.go as fast as it can and queues within the bounds, because
+// nats.go bounds a channel's messages but not their bytes; the feed's runs the handler.
 type subscription struct {
 	conn     *Conn
 	pattern  string
 	nats     *nats.Subscription
+	in       chan *nats.Msg // from nats.go; closed by finish
+	finished sync.Once
 	feed     *feed.Feed[*nats.Msg]
-	dropped  atomic.Uint64
-	reported uint64 // drops told to the observer; used by nats.go's callback goroutine alone
+	missed   atomic.Uint64 // dropped by nats.go, because in was full
+	reported uint64        // of those, told to the observer; used by nats.go's callback goroutine alone
 }
+
+func (s *subscription) receive() {
+	for m := range s.in {
+		s.put(m)
+	}
+	s.feed.Drain()
+}
+
+func (s *subscription) put(m *nats.Msg) {
+	if lost := s.feed.Put(m, len(m.Data)); lost > 0 {
+		s.conn.reportDropped(s.pattern, lost)
+	}
+}
+
+// finish has what has come so far handled. nats.go must have let go of the channel: the subscription or the connection
+// has ended there.
+func (s *subscription) finish() { s.finished.Do(func() { close(s.in) }) }
 
 // Unsubscribe implements [bus.Subscription].
 func (s *subscription) Unsubscribe() error {
@@ -77,7 +104,9 @@ func (s *subscription) Unsubscribe() error {
 		return nil
 	}
 	s.count()
-	if err := s.nats.Unsubscribe(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+	err := s.nats.Unsubscribe()
+	s.finish() // whatever err says: nats.go lets go first, or had done so when the connection ended
+	if err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
 		return callError("unsubscribe", err)
 	}
 	return nil
@@ -86,13 +115,13 @@ func (s *subscription) Unsubscribe() error {
 // Dropped implements [bus.Subscription].
 func (s *subscription) Dropped() uint64 {
 	s.count()
-	return s.dropped.Load()
+	return s.missed.Load() + s.feed.Dropped()
 }
 
 // count keeps nats.go's number, which is gone once the subscription has ended.
 func (s *subscription) count() {
 	if n, err := s.nats.Dropped(); err == nil && n > 0 {
-		s.dropped.Store(uint64(n))
+		s.missed.Store(uint64(n))
 	}
 }
 
