@@ -162,7 +162,19 @@ func Covers(pattern, other string) bool {
 // ValidSubject reports whether s can be published on at all: 1 to [MaxSubject] bytes, words of printable ASCII that
 // are not empty and hold no wildcard.
 func ValidSubject(s string) bool {
-	return ValidPattern(s) && !strings.ContainsAny(s, "*>")
+	if len(s) == 0 || len(s) > MaxSubject {
+		return false
+	}
+	word := false // has begun
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '.' && !word, c <= ' ', c > '~', c == '*', c == '>':
+			return false
+		default:
+			word = c != '.'
+		}
+	}
+	return word
 }
 
 // ValidPattern reports whether s can be subscribed to: a subject in which words may be "*" and the last one ">".

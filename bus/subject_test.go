@@ -180,3 +180,15 @@ func BenchmarkParse(b *testing.B) {
 		}
 	}
 }
+
+// FuzzValidSubject holds the one pass against what it says: a pattern without wildcards.
+func FuzzValidSubject(f *testing.F) {
+	for _, s := range []string{"", "a", "a.b", ".a", "a.", "a..b", "a.*", "a.>", "a*b", "a b", "a\x7f", "é", strings.Repeat("a", MaxSubject+1)} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if got, want := ValidSubject(s), ValidPattern(s) && !strings.ContainsAny(s, "*>"); got != want {
+			t.Errorf("%q: %v, want %v", s, got, want)
+		}
+	})
+}
