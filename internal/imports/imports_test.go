@@ -47,6 +47,27 @@ func TestPurePackagesHaveNoFloatsAndNoGoroutines(t *testing.T) {
 	}
 }
 
+// TestModulesBeside holds that the modules beside this one, which measure others, import nothing of ours.
+func TestModulesBeside(t *testing.T) {
+	for _, folder := range beside {
+		files := goFilesBelow(t, filepath.Join(root, folder))
+		if len(files) == 0 || !isModule(filepath.Join(root, folder)) {
+			t.Errorf("%s is no module with Go files", folder)
+		}
+		for _, file := range files {
+			parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, spec := range parsed.Imports {
+				if path, _ := strconv.Unquote(spec.Path.Value); within(modulePath, path) && !within(modulePath+"/"+folder, path) {
+					t.Errorf("%s imports %s", file, path)
+				}
+			}
+		}
+	}
+}
+
 func TestSDKLinksNoServer(t *testing.T) {
 	if len(goFiles(t, filepath.Join(root, "sdk"))) == 0 {
 		return // there is no SDK yet, so nobody links anything
@@ -171,7 +192,7 @@ func goFilesBelow(t *testing.T, root string) []string {
 		name := entry.Name()
 		if entry.IsDir() {
 			hidden := path != root && (strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_"))
-			if hidden || name == "testdata" || name == "node_modules" {
+			if hidden || name == "testdata" || name == "node_modules" || (path != root && isModule(path)) {
 				return filepath.SkipDir
 			}
 			return nil
@@ -185,6 +206,12 @@ func goFilesBelow(t *testing.T, root string) []string {
 		t.Fatal(err)
 	}
 	return files
+}
+
+// isModule reports whether a folder is the root of a module.
+func isModule(folder string) bool {
+	_, err := os.Stat(filepath.Join(folder, "go.mod"))
+	return err == nil
 }
 
 // goFiles lists the Go files of one package that are not tests; none if there is no such package.

@@ -126,6 +126,9 @@ var importers = []struct {
 	{"modernc.org/sqlite", []string{"examples/migrate"}},
 }
 
+// beside lists the folders of other modules in this repository. They import nothing of ours.
+var beside = []string{"bench/peers"}
+
 // pure lists the packages in which nothing depends on a clock, the network, the disk, goroutines, floats or chance,
 // with what each may import nevertheless.
 var pure = map[string][]string{
