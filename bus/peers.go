@@ -6,6 +6,7 @@ import (
 	"maps"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/seed-3e86d5b2/conclave/envelope"
 	"github.com/seed-3e86d5b2/conclave/identity"
@@ -34,6 +35,7 @@ type Peers struct {
 	realm  Realm
 	id     wire.Realm
 	rights func(identity.Level) trust.Rights
+	plain  func(topic string) bool
 	limit  int
 
 	mu    sync.RWMutex
@@ -43,6 +45,16 @@ type Peers struct {
 type peer struct {
 	ticket    trust.Ticket
 	processes map[wire.Digest]processOf
+	topics    string                 // what the subjects of its topics' messages begin with
+	direct    atomic.Pointer[direct] // of the receiver asked about last: in a process it is always the same one
+}
+
+// direct is the spelling of the subjects on which one principal writes to one process. Spelling principals costs more
+// than all else that is done with a subject.
+type direct struct {
+	to      envelope.Destination
+	request string
+	reply   string // up to the exchange
 }
 
 // processOf is a credential and the identity key that has signed it.
@@ -51,9 +63,15 @@ type processOf struct {
 	key        wire.PublicKey
 }
 
-// NewPeers returns a set of at most limit principals of the realm. rights says what a level allows; it must be pure.
-func NewPeers(realm wire.Realm, limit int, rights func(identity.Level) trust.Rights) *Peers {
-	return &Peers{realm: In(realm), id: realm, rights: rights, limit: limit, peers: map[identity.ID]*peer{}}
+// NewPeers returns a set of at most limit principals of the realm. rights says what a level allows, plain which topics
+// may be read by anybody, so that their messages need not be encrypted; nil stands for none. Both must be pure.
+func NewPeers(
+	realm wire.Realm, limit int, rights func(identity.Level) trust.Rights, plain func(topic string) bool,
+) *Peers {
+	if plain == nil {
+		plain = func(string) bool { return false }
+	}
+	return &Peers{realm: In(realm), id: realm, rights: rights, plain: plain, limit: limit, peers: map[identity.ID]*peer{}}
 }
 
 // Learn takes in a principal's ticket, which the caller has verified by the realm's roster ([trust.VerifyTicket]). It
@@ -79,7 +97,9 @@ func (p *Peers) learn(ticket wire.Verified[trust.Ticket], now int64) (*peer, err
 		if len(p.peers) >= p.limit {
 			return nil, ErrFull
 		}
-		known = &peer{ticket: t, processes: map[wire.Digest]processOf{}}
+		known = &peer{
+			ticket: t, processes: map[wire.Digest]processOf{}, topics: p.realm.join(Topic, t.Principal.String(), ""),
+		}
 		p.peers[t.Principal] = known
 		return known, nil
 	}
@@ -162,28 +182,59 @@ func (k *peer) sweep(now int64) {
 func (p *Peers) Sender(from identity.ID, credential wire.Digest, now int64) (envelope.Sender, error) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
+	s, _, err := p.sender(from, credential, now)
+	return s, err
+}
+
+// sender returns who a process is, and its principal's ticket. p.mu is held.
+func (p *Peers) sender(from identity.ID, credential wire.Digest, now int64) (envelope.Sender, *trust.Ticket, error) {
 	known := p.peers[from]
 	if known == nil {
-		return envelope.Sender{}, ErrUnknown
+		return envelope.Sender{}, nil, ErrUnknown
 	}
-	t := known.ticket
+	t := &known.ticket
 	if err := identity.CheckTime(t.Issued, t.Expires, now); err != nil {
-		return envelope.Sender{}, fmt.Errorf("bus: ticket: %w", err)
+		return envelope.Sender{}, nil, fmt.Errorf("bus: ticket: %w", err)
 	}
 	if err := t.Status.Check(); err != nil {
-		return envelope.Sender{}, err
+		return envelope.Sender{}, nil, err
 	}
 	s, ok := known.processes[credential]
 	if !ok {
-		return envelope.Sender{}, ErrUnknown
+		return envelope.Sender{}, nil, ErrUnknown
 	}
 	if s.key != t.Key {
-		return envelope.Sender{}, trust.ErrSuperseded
+		return envelope.Sender{}, nil, trust.ErrSuperseded
 	}
 	if err := t.Allow(s.credential.Statement()); err != nil {
-		return envelope.Sender{}, err
+		return envelope.Sender{}, nil, err
 	}
-	return envelope.Sender{Credential: s.credential, Name: t.Name, Operator: t.Operator, Level: t.Level}, nil
+	return envelope.Sender{Credential: s.credential, Name: t.Name, Operator: t.Operator, Level: t.Level}, t, nil
+}
+
+// Term is how long what was learned of a process holds, in Unix milliseconds.
+type Term struct {
+	Level identity.Level // by the ticket
+	Renew int64          // half of the ticket's life is over: time to learn a new one
+	Ends  int64          // of the ticket or the credential, whichever ends first; no skew is added
+}
+
+// Term returns how long what was learned of a process holds. Errors: those of [Peers.Sender], and
+// [identity.ErrExpired] where Ends is not after now.
+func (p *Peers) Term(from identity.ID, credential wire.Digest, now int64) (Term, error) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	s, t, err := p.sender(from, credential, now)
+	if err != nil {
+		return Term{}, err
+	}
+	term := Term{
+		Level: t.Level, Renew: t.Issued + (t.Expires-t.Issued)/2, Ends: min(t.Expires, s.Credential.Statement().Expires),
+	}
+	if now >= term.Ends {
+		return Term{}, identity.ErrExpired
+	}
+	return term, nil
 }
 
 // Knows reports whether anything was learned of the principal.
@@ -197,11 +248,15 @@ func (p *Peers) Knows(id identity.ID) bool {
 func (p *Peers) Rights(s envelope.Sender) trust.Rights { return p.rights(s.Level) }
 
 // Authorise implements [envelope.Authority]: the subject must be the one that purpose, sender and destination make,
-// and the sender's level must allow such messages at all, and this topic. Which capability a request calls stands in
-// its content: whoever reads that checks it with [Peers.Rights]. Errors: [ErrSubject], [ErrDenied].
+// and the sender's level must allow such messages at all, and this topic. A topic's message must be encrypted unless
+// the topic is plain; one that is encrypted all the same is accepted. Which capability a request calls stands in its
+// content: whoever reads that checks it with [Peers.Rights]. Errors: [ErrSubject], [ErrDenied].
 func (p *Peers) Authorise(s envelope.Sender, e envelope.Envelope) error {
 	if err := p.subject(e); err != nil {
 		return err
+	}
+	if e.Encryption == envelope.Plain && !(e.To.Place == envelope.AtTopic && p.plain(e.To.Topic)) {
+		return fmt.Errorf("not encrypted on topic %.128q: %w", e.To.Topic, ErrDenied)
 	}
 	if r := p.rights(s.Level); r.Rate == 0 || !allows(r, e) {
 		return fmt.Errorf("bus: purpose %d at level %s: %w", e.Purpose, s.Level, ErrDenied)
@@ -228,20 +283,53 @@ func (p *Peers) subject(e envelope.Envelope) error {
 	var want string
 	switch to := e.To; {
 	case to.Place == envelope.AtProcess && e.Purpose.Answers():
-		prefix := p.realm.join(Reply, to.Agent.String(), TokenOf(to.Instance).String(), e.From.String(), "")
-		exchange, ok := strings.CutPrefix(e.Subject, prefix)
+		exchange, ok := strings.CutPrefix(e.Subject, p.direct(e.From, to).reply)
 		if _, valid := parseToken(exchange); ok && valid {
 			return nil
 		}
 	case to.Place == envelope.AtProcess:
-		want = p.realm.Request(to.Agent, TokenOf(to.Instance), e.From)
+		want = p.direct(e.From, to).request
 	case to.Place == envelope.AtInbox:
 		want = p.realm.Mail(to.Agent, e.From)
 	case to.Place == envelope.AtTopic:
-		want, _ = p.realm.Topic(e.From, to.Topic) // "" if it is none, which no envelope's subject is
+		if topic, ok := strings.CutPrefix(e.Subject, p.topicsOf(e.From)); ok && topic == to.Topic && validTopic(topic) {
+			return nil
+		}
 	}
 	if want == "" || e.Subject != want {
 		return fmt.Errorf("envelope on %.80q: %w", e.Subject, ErrSubject)
 	}
 	return nil
+}
+
+// topicsOf returns what the subjects of a principal's topics begin with.
+func (p *Peers) topicsOf(from identity.ID) string {
+	p.mu.RLock()
+	known := p.peers[from]
+	p.mu.RUnlock()
+	if known != nil {
+		return known.topics
+	}
+	return p.realm.join(Topic, from.String(), "")
+}
+
+// direct returns how the subjects from a principal to a process are spelled.
+func (p *Peers) direct(from identity.ID, to envelope.Destination) *direct {
+	p.mu.RLock()
+	known := p.peers[from]
+	p.mu.RUnlock()
+	if known != nil {
+		if d := known.direct.Load(); d != nil && d.to == to {
+			return d
+		}
+	}
+	process := TokenOf(to.Instance)
+	d := &direct{
+		to: to, request: p.realm.Request(to.Agent, process, from),
+		reply: p.realm.join(Reply, to.Agent.String(), process.String(), from.String(), ""),
+	}
+	if known != nil {
+		known.direct.Store(d)
+	}
+	return d
 }

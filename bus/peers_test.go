@@ -35,7 +35,7 @@ func newFleet(t *testing.T, limit int) *fleet {
 			return trust.Rights{}
 		}
 		return f.rights
-	})
+	}, func(topic string) bool { return topic == "news.plain" })
 	return f
 }
 
@@ -251,6 +251,47 @@ func TestAuthoriseBySubjectAndRights(t *testing.T) {
 	}
 }
 
+// TestAuthoriseByEncryption refuses what anybody could read, except on topics that may be read by anybody.
+func TestAuthoriseByEncryption(t *testing.T) {
+	f := newFleet(t, 8)
+	sender := envelope.Sender{Level: identity.Journeyer}
+	event := func(topic string, e envelope.Encryption) error {
+		return f.peers.Authorise(sender, envelope.Envelope{
+			From: alice, To: envelope.ToTopic(topic), Purpose: envelope.Event, Subject: topicOf(t, alice, topic), Encryption: e,
+		})
+	}
+	f.want("encrypted", event("news.eu", envelope.SenderKey), nil)
+	f.want("encrypted where it need not be", event("news.plain", envelope.SenderKey), nil)
+	f.want("plain where it may be", event("news.plain", envelope.Plain), nil)
+	f.want("plain where it may not be", event("news.eu", envelope.Plain), ErrDenied)
+	f.peers.plain = NewPeers(realmID, 1, f.peers.rights, nil).plain
+	f.want("plain where nothing may be", event("news.plain", envelope.Plain), ErrDenied)
+}
+
+func TestTermEndsWithTicketAndCredential(t *testing.T) {
+	f := newFleet(t, 8)
+	s := f.agent()
+	p := f.process(s, 1)
+	id := p.Credential().ID()
+	_, err := f.peers.Term(s.ID(), id, now)
+	f.want("unknown", err, ErrUnknown)
+	f.must(f.peers.Add(p.Credential().Raw(), f.ticket(s), now))
+	got, err := f.peers.Term(s.ID(), id, now)
+	f.must(err)
+	ticket := f.ticket(s).Statement()
+	if want := (Term{Level: ticket.Level, Renew: (ticket.Issued + ticket.Expires) / 2, Ends: ticket.Expires}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	_, err = f.peers.Term(s.ID(), id, ticket.Expires-1)
+	f.want("just before the end", err, nil)
+	_, err = f.peers.Term(s.ID(), id, ticket.Expires)
+	f.want("within the skew", err, identity.ErrExpired)
+	_, err = f.peers.Sender(s.ID(), id, ticket.Expires)
+	f.want("as a sender", err, nil)
+	_, err = f.peers.Term(s.ID(), wire.Digest{1}, now)
+	f.want("another process", err, ErrUnknown)
+}
+
 // TestEnvelopeOpens shows the authority at work in a real opening.
 func TestEnvelopeOpens(t *testing.T) {
 	f := newFleet(t, 8)
@@ -258,11 +299,13 @@ func TestEnvelopeOpens(t *testing.T) {
 	from, me := f.process(s, 1), f.process(r, 1)
 	f.must(f.peers.Add(from.Credential().Raw(), f.ticket(s), now))
 	subject := realm.Request(r.ID(), TokenOf(me.Credential().ID()), s.ID())
-	raw, _, err := envelope.Seal(from, envelope.Draft{
+	signed, err := envelope.Seal(from, envelope.Draft{
 		To: envelope.ToProcess(r.ID(), me.Credential().ID()), Subject: subject, Purpose: envelope.Request,
 		Issued: now, Expires: now + 5000, Counter: 1, Content: []byte("hello"),
-	}, me.SealingKey(), rand.Reader)
+		Protection: envelope.SealedTo(me.SealingKey()),
+	}, rand.Reader)
 	f.must(err)
+	raw := signed.Raw
 	in := envelope.Inbound{Realm: realmID, Process: me, Subject: subject}
 	m, err := envelope.Open(raw, in, f.peers, envelope.NewLiveWindows(4), now)
 	f.must(err)

@@ -11,15 +11,10 @@ import (
 )
 
 // MaxBatch is the largest number of envelopes under one signature.
-const MaxBatch = 256
+const MaxBatch = 1024
 
-var (
-	// errBatch is returned when an envelope is not the member of the signed batch that it claims to be.
-	errBatch = fault.New(fault.BadSignature, "envelope: not a member of the signed batch")
-	// errMixed is returned when the members of a frame do not all go to one destination on one subject, in the order
-	// of their counters.
-	errMixed = fault.New(fault.Malformed, "envelope: a frame has one destination, one subject and ascending counters")
-)
+// errBatch is returned when an envelope is not the member of the signed batch that it claims to be.
+var errBatch = fault.New(fault.BadSignature, "envelope: not a member of the signed batch")
 
 // Batch is the statement that signs several envelopes of one process at once. A leaf is the complete bytes that the
 // envelope's own signature would cover ([wire.SigStructure]), hashed with the leaf prefix of RFC 9162 §2.1.1. Order
@@ -45,45 +40,60 @@ func (b Batch) Check() error {
 	return nil
 }
 
-// Bundle is a signed batch with its members, at the sender. Make it with [SealBatch]. It does not change and is safe
-// for concurrent use.
+// Bundle is a signed batch of envelopes that go to any destinations, at the sender. Make it with [SealBatch]. It does not
+// change and is safe for concurrent use. What goes to one destination travels in less bytes as a [Frame].
 type Bundle struct {
-	head      []byte // signed Batch
-	envelopes []Envelope
-	payloads  [][]byte // their encodings
-	digests   digests
+	head     []byte // signed Batch
+	payloads [][]byte
+	ids      []wire.Digest
+	sessions []*Key
+	tree     *merkle.Tree
 }
 
-// SealBatch makes envelopes of the drafts as [Seal] does and signs them together. The sealingKeys belong to the drafts
-// by index, nil for topics. A draft's Limit bounds its payload; the delivered size is what [Bundle.Member] or
-// [Bundle.Frame] return. Two drafts may not have one destination and counter. It returns drafts' errors as Seal does,
-// and [wire.ErrMalformed] for no draft or more than [MaxBatch].
-func SealBatch(p *identity.Process, drafts []Draft, sealingKeys [][]byte, random io.Reader) (*Bundle, error) {
-	if len(drafts) < 1 || len(drafts) > MaxBatch || len(drafts) != len(sealingKeys) {
-		return nil, fmt.Errorf("%w: batch of %d drafts and %d keys", wire.ErrMalformed, len(drafts), len(sealingKeys))
+// SealBatch makes envelopes of the drafts as [Seal] does and signs them together. A draft's Limit bounds its payload;
+// the delivered size is what [Bundle.Member] returns. Two drafts may not have one destination and counter. It returns
+// drafts' errors as Seal does, and [wire.ErrMalformed] for no draft or more than [MaxBatch].
+func SealBatch(p *identity.Process, drafts []Draft, random io.Reader) (*Bundle, error) {
+	if len(drafts) < 1 || len(drafts) > MaxBatch {
+		return nil, fmt.Errorf("%w: batch of %d drafts", wire.ErrMalformed, len(drafts))
 	}
 	if err := checkCounters(drafts); err != nil {
 		return nil, err
 	}
-	b := &Bundle{envelopes: make([]Envelope, len(drafts)), payloads: make([][]byte, len(drafts))}
-	for i, draft := range drafts {
-		var err error
-		if b.envelopes[i], err = compose(p, draft, sealingKeys[i], random); err != nil {
+	n := len(drafts)
+	b := &Bundle{payloads: make([][]byte, 0, n), ids: make([]wire.Digest, 0, n), sessions: make([]*Key, 0, n)}
+	leaves := make([]merkle.Hash, 0, n)
+	for i := range drafts {
+		leaf, err := b.add(p, &drafts[i], random)
+		if err != nil {
 			return nil, fmt.Errorf("draft %d: %w", i, err)
 		}
-		if b.payloads[i], err = wire.Encode(b.envelopes[i]); err != nil {
-			return nil, err
-		}
-		if len(b.payloads[i]) > orDefault(draft.Limit) {
-			return nil, fmt.Errorf("draft %d: %w", i, wire.ErrTooLarge)
-		}
+		leaves = append(leaves, leaf)
 	}
-	b.digests = digest(p.Realm(), b.payloads)
 	var err error
+	if b.tree, err = merkle.Restore(leaves); err != nil {
+		return nil, err
+	}
 	b.head, err = p.Sign(Batch{
-		Version: 1, Credential: p.Credential().ID(), Size: uint64(len(drafts)), Root: merkle.Root(b.digests.leaves),
+		Version: 1, Credential: p.Credential().ID(), Size: uint64(len(drafts)), Root: b.tree.Root(),
 	})
 	return b, err
+}
+
+// add adds the envelope of one draft and returns its leaf hash.
+func (b *Bundle) add(p *identity.Process, draft *Draft, random io.Reader) (merkle.Hash, error) {
+	e, secret, err := compose(p, draft, random)
+	if err != nil {
+		return merkle.Hash{}, err
+	}
+	payload := e.AppendPayload(make([]byte, 0, 512+len(e.Enc)+len(e.Body)))
+	if len(payload) > orDefault(draft.Limit) {
+		return merkle.Hash{}, wire.ErrTooLarge
+	}
+	leaf, id := leafAndID(p.Realm(), payload)
+	b.payloads, b.ids = append(b.payloads, payload), append(b.ids, id)
+	b.sessions = append(b.sessions, opened(&e, id, secret))
+	return leaf, nil
 }
 
 func checkCounters(drafts []Draft) error {
@@ -106,51 +116,25 @@ func checkCounters(drafts []Draft) error {
 func (b *Bundle) Len() int { return len(b.payloads) }
 
 // ID returns the id of the member at index, counted from 0.
-func (b *Bundle) ID(index int) wire.Digest { return b.digests.ids[index] }
+func (b *Bundle) ID(index int) wire.Digest { return b.ids[index] }
+
+// Session returns the session that the member at index opens, as [Signed] has it.
+func (b *Bundle) Session(index int) *Key { return b.sessions[index] }
 
 // Member returns the form in which the member at index, counted from 0, travels and is proven alone.
 func (b *Bundle) Member(index int) ([]byte, error) {
-	return cut(b.head, b.payloads, b.digests.leaves, index)
+	if index < 0 || index >= len(b.payloads) {
+		return nil, fmt.Errorf("%w: member %d of %d", wire.ErrMalformed, index, len(b.payloads))
+	}
+	return cut(b.head, b.tree, index, b.payloads[index])
 }
 
-// Frame returns the form in which all members travel together, without paths. They must go to one destination on one
-// subject, in the order of their counters; else the error has the code malformed.
-func (b *Bundle) Frame() ([]byte, error) {
-	if err := checkUniform(b.envelopes); err != nil {
-		return nil, err
-	}
-	return wire.Encode(frameForm{Form: formFrame, Head: b.head, Payloads: b.payloads})
-}
-
-// digests are the names and leaf hashes of members, in their order.
-type digests struct {
-	ids    []wire.Digest
-	leaves []merkle.Hash
-}
-
-func digest(realm wire.Realm, payloads [][]byte) digests {
-	d := digests{ids: make([]wire.Digest, len(payloads)), leaves: make([]merkle.Hash, len(payloads))}
-	for i, payload := range payloads {
-		message := wire.SigStructure(wire.Envelope, realm, payload)
-		d.ids[i], d.leaves[i] = wire.Hash(message), merkle.LeafHash(message)
-	}
-	return d
-}
-
-// cut returns the member form of one payload.
-func cut(head []byte, payloads [][]byte, leaves []merkle.Hash, index int) ([]byte, error) {
-	if index < 0 || index >= len(payloads) {
-		return nil, fmt.Errorf("%w: member %d of %d", wire.ErrMalformed, index, len(payloads))
-	}
-	tree, err := merkle.Restore(leaves)
-	if err != nil {
-		return nil, err
-	}
+// cut returns the member form of the payload at index of a tree.
+func cut(head []byte, tree *merkle.Tree, index int, payload []byte) ([]byte, error) {
 	path, err := tree.Inclusion(uint64(index), tree.Size())
 	if err != nil {
 		return nil, err
 	}
-	return wire.Encode(memberForm{
-		Form: formMember, Head: head, Index: uint64(index), Path: path, Payload: payloads[index],
-	})
+	form := memberForm{Form: formMember, Head: head, Index: uint64(index), Path: path, Payload: payload}
+	return form.encode(), nil
 }

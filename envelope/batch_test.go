@@ -14,12 +14,12 @@ import (
 
 // bundle signs n requests to my process together, with counters from 1.
 func (w *world) bundle(n int) *Bundle {
-	drafts, keys := make([]Draft, n), make([][]byte, n)
+	drafts := make([]Draft, n)
 	for i := range drafts {
-		drafts[i], keys[i] = w.request(), w.me.SealingKey()
+		drafts[i] = w.request()
 		drafts[i].Counter, drafts[i].Content = uint64(i+1), fmt.Appendf(nil, "hello %d", i)
 	}
-	b, err := SealBatch(w.from, drafts, keys, rand.Reader)
+	b, err := SealBatch(w.from, drafts, rand.Reader)
 	must(w.t, err)
 	return b
 }
@@ -37,14 +37,6 @@ func (w *world) member(b *Bundle, index int) memberForm {
 	var m memberForm
 	must(w.t, wire.Decode(raw, &m))
 	return m
-}
-
-func (w *world) frame(b *Bundle) frameForm {
-	raw, err := b.Frame()
-	must(w.t, err)
-	var f frameForm
-	must(w.t, wire.Decode(raw, &f))
-	return f
 }
 
 func encoded(t testing.TB, v any) []byte {
@@ -76,7 +68,9 @@ func TestMembers(t *testing.T) {
 func TestMemberIsTheEnvelope(t *testing.T) {
 	w := newWorld(t)
 	b := w.bundle(3)
-	raw := w.sign(w.from, b.envelopes[1])
+	e, err := decodePayload(b.payloads[1])
+	must(t, err)
+	raw := w.sign(w.from, e)
 	m, err := w.open(raw, w.inbound())
 	must(t, err)
 	if m.ID() != b.ID(1) {
@@ -89,50 +83,12 @@ func TestMemberIsTheEnvelope(t *testing.T) {
 	}
 }
 
-func TestFrame(t *testing.T) {
-	w := newWorld(t)
-	b := w.bundle(5)
-	raw, err := b.Frame()
-	must(t, err)
-	one, err := b.Member(2)
-	must(t, err)
-	_, err = OpenMember(one, w.inbound(), w.authority, w.windows, now)
-	must(t, err)
-	all, err := openFrame(raw, w.inbound(), w.authority, w.windows, now)
-	must(t, err)
-	for i, o := range all {
-		if i == 2 {
-			if !errors.Is(o.Err, ErrReplayed) || o.Message != nil {
-				t.Errorf("member opened before: %v", o.Err)
-			}
-			continue
-		}
-		must(t, o.Err)
-		want, err := b.Member(i)
-		must(t, err)
-		if o.Message.ID() != b.ID(i) || !bytes.Equal(o.Message.Raw(), want) {
-			t.Errorf("member %d: id or evidence differs", i)
-		}
-		e, id, err := Attest(o.Message.Raw(), DefaultLimit, w.realm, w.from.Credential().Statement().Signing)
-		if err != nil || id != b.ID(i) || e.Counter != uint64(i+1) {
-			t.Errorf("member %d: evidence: %v", i, err)
-		}
-	}
-	all, err = openFrame(raw, w.inbound(), w.authority, w.windows, now)
-	must(t, err)
-	for i, o := range all {
-		if !errors.Is(o.Err, ErrReplayed) {
-			t.Errorf("member %d again: %v", i, o.Err)
-		}
-	}
-}
-
 func TestMemberRefuses(t *testing.T) {
 	type at struct {
 		w *world
 		b *Bundle // of five; the member is number 2
 	}
-	root := func(a at) merkle.Hash { return merkle.Root(a.b.digests.leaves) }
+	root := func(a at) merkle.Hash { return a.b.tree.Root() }
 	credential := func(a at) wire.Digest { return a.w.from.Credential().ID() }
 	cases := []struct {
 		name  string
@@ -161,12 +117,16 @@ func TestMemberRefuses(t *testing.T) {
 			id := a.w.mallory.Credential().ID()
 			m.Head = a.w.head(a.w.from, Batch{Version: 1, Credential: id, Size: 5, Root: root(a)})
 		}, errBatch},
+		{"head that another process signs as its own", func(a at, m *memberForm, _ *Inbound) {
+			id := a.w.mallory.Credential().ID()
+			m.Head = a.w.head(a.w.mallory, Batch{Version: 1, Credential: id, Size: 5, Root: root(a)})
+		}, errBatch},
 		{"head signed by another key", func(a at, m *memberForm, _ *Inbound) {
 			m.Head = a.w.head(a.w.mallory, Batch{Version: 1, Credential: credential(a), Size: 5, Root: root(a)})
 		}, wire.ErrBadSignature},
 		{"envelope as head", func(a at, m *memberForm, _ *Inbound) { m.Head = a.w.seal(a.w.request()) }, wire.ErrWrongKind},
 		{"inner node as leaf", func(a at, m *memberForm, _ *Inbound) {
-			left, right := a.b.digests.leaves[2], a.b.digests.leaves[3]
+			left, right := a.b.tree.Leaves()[2], a.b.tree.Leaves()[3]
 			m.Index, m.Payload, m.Path = 1, append(left[:], right[:]...), m.Path[1:]
 		}, wire.ErrMalformed},
 		{"moved to another subject", func(_ at, _ *memberForm, in *Inbound) { in.Subject += ".x" }, ErrMisaddressed},
@@ -179,7 +139,8 @@ func TestMemberRefuses(t *testing.T) {
 		{"unknown sender", func(a at, _ *memberForm, _ *Inbound) { delete(a.w.authority.senders, credential(a)) }, errUnknown},
 		{"no longer allowed", func(a at, _ *memberForm, _ *Inbound) { a.w.authority.denial = ErrPlain }, ErrPlain},
 		{"payload that its Check refuses", func(a at, m *memberForm, _ *Inbound) {
-			e := a.b.envelopes[2]
+			e, err := decodePayload(a.b.payloads[2])
+			must(a.w.t, err)
 			e.Counter = 0
 			m.Payload = encoded(a.w.t, e)
 		}, wire.ErrMalformed},
@@ -206,168 +167,35 @@ func TestMemberRefuses(t *testing.T) {
 	}
 }
 
-func TestFrameRefuses(t *testing.T) {
-	sign := func(w *world, payloads [][]byte, size int) []byte {
-		leaves := digest(w.realm, payloads).leaves
-		return w.head(w.from, Batch{Version: 1, Credential: w.from.Credential().ID(), Size: uint64(size),
-			Root: merkle.Root(leaves)})
-	}
-	// again signs what the frame holds now, as a hostile sender would.
-	again := func(w *world, f *frameForm) { f.Head = sign(w, f.Payloads, len(f.Payloads)) }
-	change := func(w *world, f *frameForm, index int, breaks func(e *Envelope)) {
-		e, err := decodePayload(f.Payloads[index])
-		must(w.t, err)
-		breaks(&e)
-		f.Payloads[index] = encoded(w.t, e)
-		again(w, f)
-	}
-	cases := []struct {
-		name  string
-		craft func(w *world, f *frameForm)
-		want  error
-	}{
-		{"member missing", func(_ *world, f *frameForm) { f.Payloads = f.Payloads[1:] }, errBatch},
-		{"member added", func(w *world, f *frameForm) { f.Payloads = append(f.Payloads, w.bundle(4).payloads[3]) }, errBatch},
-		{"no members", func(_ *world, f *frameForm) { f.Payloads = nil }, errBatch},
-		{"size signed wrong", func(w *world, f *frameForm) { f.Head = sign(w, f.Payloads, 4) }, errBatch},
-		{"member twice", func(w *world, f *frameForm) { f.Payloads[1] = f.Payloads[0]; again(w, f) }, errMixed},
-		{"counters descend", func(w *world, f *frameForm) {
-			f.Payloads[0], f.Payloads[1] = f.Payloads[1], f.Payloads[0]
-			again(w, f)
-		}, errMixed},
-		{"another subject", func(w *world, f *frameForm) { change(w, f, 1, func(e *Envelope) { e.Subject += ".x" }) }, errMixed},
-		{"another destination", func(w *world, f *frameForm) {
-			change(w, f, 1, func(e *Envelope) { e.To.Instance = wire.Digest{1} })
-		}, errMixed},
-		{"another sender", func(w *world, f *frameForm) {
-			change(w, f, 1, func(e *Envelope) { e.From = w.bob.ID() })
-		}, errMixed},
-		{"another credential", func(w *world, f *frameForm) {
-			change(w, f, 1, func(e *Envelope) { e.Credential = wire.Digest{1} })
-		}, errMixed},
-		{"head of another credential", func(w *world, f *frameForm) {
-			f.Head = w.head(w.from, Batch{Version: 1, Credential: wire.Digest{1}, Size: 3,
-				Root: merkle.Root(digest(w.realm, f.Payloads).leaves)})
-		}, errBatch},
-		{"envelope as head", func(w *world, f *frameForm) { f.Head = w.seal(w.request()) }, wire.ErrWrongKind},
-		{"payload that is none", func(w *world, f *frameForm) { f.Payloads[2] = []byte{1}; again(w, f) }, wire.ErrMalformed},
-		{"form of a member", func(_ *world, f *frameForm) { f.Form = formMember }, wire.ErrMalformed},
-	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			w := newWorld(t)
-			f := w.frame(w.bundle(3))
-			honest := encoded(t, f)
-			c.craft(w, &f)
-			got, err := openFrame(encoded(t, f), w.inbound(), w.authority, w.windows, now)
-			if !errors.Is(err, c.want) || got != nil || w.windows.commits != 0 {
-				t.Errorf("got %v, want %v; %d commits", err, c.want, w.windows.commits)
-			}
-			all, err := openFrame(honest, w.inbound(), w.authority, w.windows, now)
-			must(t, err)
-			for _, o := range all {
-				must(t, o.Err)
-			}
-		})
-	}
-}
-
-// What is wrong with the signature over a frame is wrong with each of its members.
-func TestFrameSignature(t *testing.T) {
-	for name, c := range map[string]struct {
-		craft func(w *world, f *frameForm)
-		want  error
-	}{
-		"another key": {func(w *world, f *frameForm) {
-			f.Head = w.head(w.mallory, Batch{Version: 1, Credential: w.from.Credential().ID(), Size: 3,
-				Root: merkle.Root(digest(w.realm, f.Payloads).leaves)})
-		}, wire.ErrBadSignature},
-		"another root":   {func(w *world, f *frameForm) { f.Head = w.bundle(3).head }, errBatch},
-		"another member": {func(w *world, f *frameForm) { f.Payloads[1] = w.bundle(3).payloads[1] }, errBatch},
-	} {
-		w := newWorld(t)
-		f := w.frame(w.bundle(3))
-		c.craft(w, &f)
-		all, err := openFrame(encoded(t, f), w.inbound(), w.authority, w.windows, now)
-		must(t, err)
-		for i, o := range all {
-			if !errors.Is(o.Err, c.want) || o.Message != nil {
-				t.Errorf("%s, member %d: %v, want %v", name, i, o.Err, c.want)
-			}
-		}
-		if w.windows.commits != 0 {
-			t.Errorf("%s: reached the replay windows", name)
-		}
-	}
-}
-
-func TestFrameLimit(t *testing.T) {
-	w := newWorld(t)
-	raw := encoded(t, w.frame(w.bundle(2)))
-	in := w.inbound()
-	in.Limit = len(raw) - 1
-	if _, err := openFrame(raw, in, w.authority, w.windows, now); !errors.Is(err, wire.ErrTooLarge) {
-		t.Errorf("got %v", err)
-	}
-	in.Limit = len(raw)
-	_, err := openFrame(raw, in, w.authority, w.windows, now)
-	must(t, err)
-}
-
-func TestOpenAny(t *testing.T) {
-	w := newWorld(t)
-	b := w.bundle(4)
-	frame, err := b.Frame()
-	must(t, err)
-	member, err := b.Member(0)
-	must(t, err)
-	alone := w.request()
-	alone.Counter = 9
-	for i, raw := range [][]byte{w.seal(alone), member, frame} {
-		all, err := OpenAny(raw, w.inbound(), w.authority, w.windows, now)
-		must(t, err)
-		if len(all) != []int{1, 1, 4}[i] || (i < 2 && all[0].Message == nil) {
-			t.Errorf("form %d: %d messages", i, len(all))
-		}
-	}
-	for _, raw := range [][]byte{nil, {firstFrame}, {firstMember}, {firstSingle}, {0}} {
-		if _, err := OpenAny(raw, w.inbound(), w.authority, w.windows, now); !errors.Is(err, wire.ErrMalformed) {
-			t.Errorf("%x: %v", raw, err)
-		}
-	}
-}
-
 func TestSealBatchRefuses(t *testing.T) {
 	w := newWorld(t)
-	twin, key := w.request(), w.me.SealingKey()
+	twin := w.request()
 	second := twin
 	second.Counter = 2
-	elsewhere := second
-	elsewhere.Subject += ".x"
-	_, err := SealBatch(w.from, []Draft{twin, second}, [][]byte{key, key}, rand.Reader)
+	_, err := SealBatch(w.from, []Draft{twin, second}, rand.Reader)
 	must(t, err)
-	large := second
-	large.Limit = 1000
+	large, bare, event := second, second, w.event()
+	large.Limit, bare.Protection = 1000, Protection{}
+	event.Protection = SealedTo(w.me.SealingKey())
 	for name, c := range map[string]struct {
 		drafts []Draft
-		keys   [][]byte
 		want   error
 	}{
-		"none":        {nil, nil, wire.ErrMalformed},
-		"keys":        {[]Draft{twin}, nil, wire.ErrMalformed},
-		"too many":    {make([]Draft, MaxBatch+1), make([][]byte, MaxBatch+1), wire.ErrMalformed},
-		"one counter": {[]Draft{twin, twin}, [][]byte{key, key}, wire.ErrMalformed},
-		"no key":      {[]Draft{twin, second}, [][]byte{key, nil}, ErrPlain},
-		"too large":   {[]Draft{twin, large}, [][]byte{key, key}, wire.ErrTooLarge},
+		"none":          {nil, wire.ErrMalformed},
+		"too many":      {make([]Draft, MaxBatch+1), wire.ErrMalformed},
+		"one counter":   {[]Draft{twin, twin}, wire.ErrMalformed},
+		"no protection": {[]Draft{twin, bare}, errProtection},
+		"sealed topic":  {[]Draft{twin, event}, wire.ErrMalformed},
+		"too large":     {[]Draft{twin, large}, wire.ErrTooLarge},
 	} {
-		if _, err := SealBatch(w.from, c.drafts, c.keys, rand.Reader); !errors.Is(err, c.want) {
+		if _, err := SealBatch(w.from, c.drafts, rand.Reader); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
 	}
-	b, err := SealBatch(w.from, []Draft{twin, elsewhere}, [][]byte{key, key}, rand.Reader)
+	b, err := SealBatch(w.from, []Draft{twin, w.event(), w.letter()}, rand.Reader)
 	must(t, err)
-	if _, err := b.Frame(); !errors.Is(err, errMixed) {
-		t.Errorf("frame of two subjects: %v", err)
+	if b.Session(0) == nil || b.Session(1) != nil || b.Session(2) != nil {
+		t.Error("what is sealed to a process opens a session, and nothing else does")
 	}
 	for _, index := range []int{-1, b.Len()} {
 		if _, err := b.Member(index); !errors.Is(err, wire.ErrMalformed) {
@@ -417,34 +245,5 @@ func TestBatchCheck(t *testing.T) {
 		if err := b.Check(); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
-	}
-}
-
-// No byte of a member or frame can be changed.
-func TestFlippedByteOfBatch(t *testing.T) {
-	w := newWorld(t)
-	b := w.bundle(2)
-	frame, err := b.Frame()
-	must(t, err)
-	member, err := b.Member(1)
-	must(t, err)
-	for name, raw := range map[string][]byte{"frame": frame, "member": member} {
-		for i := range raw {
-			bad := bytes.Clone(raw)
-			bad[i] ^= 0x01
-			all, err := OpenAny(bad, w.inbound(), w.authority, w.windows, now)
-			for _, o := range all {
-				if o.Message != nil {
-					t.Fatalf("%s: byte %d: accepted", name, i)
-				}
-			}
-			if (err == nil && all == nil) || w.windows.commits != 0 {
-				t.Fatalf("%s: byte %d reached the windows", name, i)
-			}
-		}
-	}
-	all, err := OpenAny(frame, w.inbound(), w.authority, w.windows, now)
-	if err != nil || all[0].Err != nil || all[1].Err != nil {
-		t.Errorf("honest twin: %v", err)
 	}
 }

@@ -55,12 +55,12 @@ func (p Purpose) fits(place Place) bool {
 // Encryption says how the body is protected. It is signed; nothing falls back to a lower one. The zero value is none.
 type Encryption uint8
 
-// The levels of encryption. This build speaks Plain and Sealed and refuses the others with [wire.ErrVersion].
+// The levels of encryption.
 const (
 	Plain     Encryption = 1 // not encrypted: topics only
 	Sealed    Encryption = 2 // HPKE, one encapsulation a message: processes and inboxes
-	Session   Encryption = 3 // reserved: a key agreed once between two processes
-	SenderKey Encryption = 4 // reserved: a topic's key, given to those who joined
+	Session   Encryption = 3 // a key agreed once between two processes, by a Sealed envelope: processes
+	SenderKey Encryption = 4 // a sender's key, given to those who joined: topics
 )
 
 // ErrPlain is returned when a direct message is not encrypted.
@@ -82,27 +82,46 @@ type Envelope struct {
 	Trace       string      `cbor:"11,keyasint,omitzero"` // W3C traceparent, version 00
 	Encryption  Encryption  `cbor:"12,keyasint"`
 	Enc         []byte      `cbor:"13,keyasint,omitempty"` // HPKE's encapsulated key: Sealed only
-	Digest      wire.Digest `cbor:"14,keyasint"`           // SHA-256(salt ‖ content)
-	Body        []byte      `cbor:"15,keyasint"`           // salt ‖ content, or its ciphertext
+	Digest      wire.Digest `cbor:"14,keyasint,omitzero"`  // SHA-256(salt ‖ content): all but Plain
+	Body        []byte      `cbor:"15,keyasint"`           // Plain: the content; else the ciphertext of salt ‖ content
+	Key         wire.Digest `cbor:"16,keyasint,omitzero"`  // Session: the Sealed envelope that gave it; SenderKey: its id
 }
 
 // Kind implements [wire.Statement].
 func (Envelope) Kind() wire.Kind { return wire.Envelope }
 
+// part is what the members of a frame have each for themselves, the counter apart.
+type part struct {
+	kind, trace string
+	digest      wire.Digest
+	body        []byte
+}
+
 // Check implements [wire.Statement]. Errors: [wire.ErrVersion], [ErrPlain], [wire.ErrMalformed].
 func (e Envelope) Check() error {
+	if err := checkShared(&e); err != nil {
+		return err
+	}
+	p := partOf(&e)
+	return checkPart(&e, &p)
+}
+
+func partOf(e *Envelope) part {
+	return part{kind: e.ContentType, trace: e.Trace, digest: e.Digest, body: e.Body}
+}
+
+// checkShared checks what envelopes of one frame have in common.
+func checkShared(e *Envelope) error {
 	if e.Version != 1 {
 		return wire.ErrVersion
 	}
-	if e.From.Role() != identity.Agent || e.Credential.IsZero() || e.Digest.IsZero() {
-		return fmt.Errorf("%w: envelope without agent, credential or digest", wire.ErrMalformed)
+	if e.From.Role() != identity.Agent || e.Credential.IsZero() {
+		return fmt.Errorf("%w: envelope without agent or credential", wire.ErrMalformed)
 	}
 	if err := e.To.Check(); err != nil {
 		return err
 	}
-	for _, check := range []func(Envelope) error{
-		checkSubject, checkPurpose, checkLife, checkCounter, checkContentType, checkTrace, checkEncryption,
-	} {
+	for _, check := range []func(*Envelope) error{checkSubject, checkPurpose, checkLife, checkCounter, checkEncryption} {
 		if err := check(e); err != nil {
 			return err
 		}
@@ -110,8 +129,19 @@ func (e Envelope) Check() error {
 	return nil
 }
 
+// checkPart checks what each envelope of a frame has for itself.
+func checkPart(e *Envelope, p *part) error {
+	if err := checkContentType(p.kind); err != nil {
+		return err
+	}
+	if err := checkTrace(p.trace); err != nil {
+		return err
+	}
+	return checkBody(e, p)
+}
+
 // checkSubject refuses what no NATS client may publish on: empty tokens, wildcards, spaces and what is not ASCII.
-func checkSubject(e Envelope) error {
+func checkSubject(e *Envelope) error {
 	ok := len(e.Subject) > 0 && len(e.Subject) <= maxSubject
 	last := byte('.')
 	for i := 0; ok && i < len(e.Subject); i++ {
@@ -125,7 +155,7 @@ func checkSubject(e Envelope) error {
 	return nil
 }
 
-func checkPurpose(e Envelope) error {
+func checkPurpose(e *Envelope) error {
 	if !e.Purpose.fits(e.To.Place) {
 		return fmt.Errorf("%w: purpose %d for place %d", wire.ErrMalformed, e.Purpose, e.To.Place)
 	}
@@ -135,7 +165,7 @@ func checkPurpose(e Envelope) error {
 	return nil
 }
 
-func checkLife(e Envelope) error {
+func checkLife(e *Envelope) error {
 	longest := int64(MaxLiveLife)
 	if e.To.Place == AtInbox {
 		longest = MaxMailLife
@@ -146,28 +176,27 @@ func checkLife(e Envelope) error {
 	return nil
 }
 
-func checkCounter(e Envelope) error {
+func checkCounter(e *Envelope) error {
 	if e.Counter == 0 {
 		return fmt.Errorf("%w: counters start at 1", wire.ErrMalformed)
 	}
 	return nil
 }
 
-func checkContentType(e Envelope) error {
-	ok := len(e.ContentType) <= maxContentType
-	for i := 0; ok && i < len(e.ContentType); i++ {
-		ok = e.ContentType[i] >= ' ' && e.ContentType[i] <= '~'
+func checkContentType(t string) error {
+	ok := len(t) <= maxContentType
+	for i := 0; ok && i < len(t); i++ {
+		ok = t[i] >= ' ' && t[i] <= '~'
 	}
 	if !ok {
-		return fmt.Errorf("%w: content type %.64q", wire.ErrMalformed, e.ContentType)
+		return fmt.Errorf("%w: content type %.64q", wire.ErrMalformed, t)
 	}
 	return nil
 }
 
 // checkTrace takes version 00 of a traceparent: 00-{32 hex digits}-{16 hex digits}-{2 hex digits}, lower case, neither
 // id all zeros (W3C Trace Context §3.2).
-func checkTrace(e Envelope) error {
-	t := e.Trace
+func checkTrace(t string) error {
 	if t == "" {
 		return nil
 	}
@@ -182,34 +211,40 @@ func traceID(s string) bool { return lowerHex(s) && strings.Trim(s, "0") != "" }
 
 func lowerHex(s string) bool { return strings.Trim(s, "0123456789abcdef") == "" }
 
-func checkEncryption(e Envelope) error {
+// checkEncryption checks that the destination may be written to so, and what belongs to the encryption besides a body.
+func checkEncryption(e *Envelope) error {
+	var fits bool
 	switch e.Encryption {
 	case Plain:
-		return checkPlain(e)
+		if e.To.Direct() {
+			return ErrPlain
+		}
+		fits = true
 	case Sealed:
-		return checkSealed(e)
-	case Session, SenderKey:
-		return fmt.Errorf("encryption %d: %w", e.Encryption, wire.ErrVersion)
+		fits = e.To.Direct()
+	case Session:
+		fits = e.To.Place == AtProcess
+	case SenderKey:
+		fits = e.To.Place == AtTopic
 	}
-	return fmt.Errorf("%w: encryption %d", wire.ErrMalformed, e.Encryption)
-}
-
-func checkPlain(e Envelope) error {
-	if e.To.Direct() {
-		return ErrPlain
-	}
-	if len(e.Enc) != 0 || len(e.Body) < saltSize {
-		return fmt.Errorf("%w: plain body", wire.ErrMalformed)
+	keyed := e.Encryption == Session || e.Encryption == SenderKey
+	if !fits || keyed == e.Key.IsZero() {
+		return fmt.Errorf("%w: encryption %d for place %d, or its key", wire.ErrMalformed, e.Encryption, e.To.Place)
 	}
 	return nil
 }
 
-func checkSealed(e Envelope) error {
-	if !e.To.Direct() {
-		return fmt.Errorf("%w: a topic has no one to seal to", wire.ErrMalformed)
+// checkBody checks that the body, its digest and its encapsulated key are what the encryption makes.
+func checkBody(e *Envelope, p *part) error {
+	enc, least := 0, saltSize+tagSize
+	switch e.Encryption {
+	case Plain:
+		least = 0
+	case Sealed:
+		enc = encSize
 	}
-	if len(e.Enc) != encSize || len(e.Body) < saltSize+tagSize {
-		return fmt.Errorf("%w: sealed body", wire.ErrMalformed)
+	if len(e.Enc) != enc || len(p.body) < least || (e.Encryption == Plain) != p.digest.IsZero() {
+		return fmt.Errorf("%w: body, digest or encapsulated key", wire.ErrMalformed)
 	}
 	return nil
 }

@@ -10,7 +10,7 @@ import (
 )
 
 func TestCheckAcceptsHonest(t *testing.T) {
-	w := newWorld(t)
+	w := join(t)
 	reply := w.request()
 	reply.Purpose, reply.InReplyTo = Reply, wire.Digest{9}
 	failed := reply
@@ -21,7 +21,7 @@ func TestCheckAcceptsHonest(t *testing.T) {
 	bare.Trace, bare.ContentType, bare.Content = "", "", nil
 	for name, d := range map[string]Draft{
 		"request": w.request(), "event": w.event(), "letter": w.letter(), "reply": reply, "fault": failed, "join": join,
-		"bare": bare,
+		"bare": bare, "session": w.under(w.request(), w.direct), "sender key": w.under(w.event(), w.topic),
 	} {
 		if err := w.compose(d).Check(); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -31,8 +31,9 @@ func TestCheckAcceptsHonest(t *testing.T) {
 
 // Each case breaks one rule of an honest envelope.
 func TestCheckRefuses(t *testing.T) {
-	w := newWorld(t)
+	w := join(t)
 	request, event, letter := w.compose(w.request()), w.compose(w.event()), w.compose(w.letter())
+	session, keyed := w.compose(w.under(w.request(), w.direct)), w.compose(w.under(w.event(), w.topic))
 	node := identity.NewID(identity.Node, w.alice.Public())
 	cases := []struct {
 		name   string
@@ -87,10 +88,27 @@ func TestCheckRefuses(t *testing.T) {
 			wire.ErrMalformed},
 		{"no encryption", request, func(e *Envelope) { e.Encryption = 0 }, wire.ErrMalformed},
 		{"unknown encryption", request, func(e *Envelope) { e.Encryption = SenderKey + 1 }, wire.ErrMalformed},
-		{"session", request, func(e *Envelope) { e.Encryption = Session }, wire.ErrVersion},
-		{"sender key", event, func(e *Envelope) { e.Encryption = SenderKey }, wire.ErrVersion},
+		{"session", request, func(e *Envelope) { e.Encryption = Session }, wire.ErrMalformed},
+		{"sender key", event, func(e *Envelope) { e.Encryption = SenderKey }, wire.ErrMalformed},
 		{"plain with key", event, func(e *Envelope) { e.Enc = request.Enc }, wire.ErrMalformed},
-		{"plain without salt", event, func(e *Envelope) { e.Body = e.Body[:saltSize-1] }, wire.ErrMalformed},
+		{"plain with digest", event, func(e *Envelope) { e.Digest = wire.Digest{1} }, wire.ErrMalformed},
+		{"plain with sender key", event, func(e *Envelope) { e.Key = wire.Digest{1} }, wire.ErrMalformed},
+		{"sealed with session key", request, func(e *Envelope) { e.Key = wire.Digest{1} }, wire.ErrMalformed},
+		{"session without key", session, func(e *Envelope) { e.Key = wire.Digest{} }, wire.ErrMalformed},
+		{"session without digest", session, func(e *Envelope) { e.Digest = wire.Digest{} }, wire.ErrMalformed},
+		{"session without tag", session, func(e *Envelope) { e.Body = e.Body[:saltSize+tagSize-1] }, wire.ErrMalformed},
+		{"session with encapsulated key", session, func(e *Envelope) { e.Enc = request.Enc }, wire.ErrMalformed},
+		{"session to an inbox", letter, func(e *Envelope) {
+			e.Encryption, e.Key, e.Enc, e.Body = Session, session.Key, nil, session.Body
+		}, wire.ErrMalformed},
+		{"session on a topic", keyed, func(e *Envelope) { e.Encryption = Session }, wire.ErrMalformed},
+		{"sender key, direct", session, func(e *Envelope) { e.Encryption = SenderKey }, wire.ErrMalformed},
+		{"sender key to an inbox", letter, func(e *Envelope) {
+			e.Encryption, e.Key, e.Enc, e.Body = SenderKey, keyed.Key, nil, keyed.Body
+		}, wire.ErrMalformed},
+		{"sender key without key", keyed, func(e *Envelope) { e.Key = wire.Digest{} }, wire.ErrMalformed},
+		{"sender key without digest", keyed, func(e *Envelope) { e.Digest = wire.Digest{} }, wire.ErrMalformed},
+		{"sender key without tag", keyed, func(e *Envelope) { e.Body = e.Body[:saltSize+tagSize-1] }, wire.ErrMalformed},
 		{"sealed without key", request, func(e *Envelope) { e.Enc = nil }, wire.ErrMalformed},
 		{"sealed without tag", request, func(e *Envelope) { e.Body = e.Body[:saltSize+tagSize-1] }, wire.ErrMalformed},
 	}
@@ -158,6 +176,11 @@ func TestFormatIsFixed(t *testing.T) {
 			Purpose: Event, Issued: start, Expires: now, Counter: 6, Encryption: Plain, Digest: wire.Digest{8},
 			Body: []byte{9}}, "19de58fdee46d5deb01c8773872e7d204f33230563d07913c0e1264e9714c285"},
 		{"batch", Batch{Version: 1, Credential: wire.Digest{3}, Size: 4, Root: [32]byte{5}}, "773247a416b27b336913d44f87bdb9774479fe624d03513d7880961c8d7d87ac"},
+		{"session", Envelope{Version: 1, From: agent, Credential: wire.Digest{3}, To: ToProcess(agent, wire.Digest{4}),
+			Subject: subject, Purpose: Request, Issued: start, Expires: now, Counter: 6, Encryption: Session,
+			Digest: wire.Digest{8}, Body: []byte{9}, Key: wire.Digest{10}}, "1b6a4c140783f3a37db41166684ffc476abef88d60047a20161d16fd30e64613"},
+		{"plain event", Envelope{Version: 1, From: agent, Credential: wire.Digest{3}, To: ToTopic(topic), Subject: topicOn,
+			Purpose: Event, Issued: start, Expires: now, Counter: 6, Encryption: Plain, Body: []byte{9}}, "1b9a500af7883e6fda3852a8892dfa77592cc3b8f59853eef8c60324274c0c8e"},
 	} {
 		id, err := wire.IDOf(realm, c.of)
 		must(t, err)

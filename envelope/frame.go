@@ -2,283 +2,253 @@ package envelope
 
 import (
 	"fmt"
+	"io"
+	"math"
+	"sync"
 
+	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/merkle"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 )
 
-// What a delivery begins with tells the three forms apart: the tag of a COSE_Sign1, an array of three, an array of
-// five.
-const (
-	formFrame  = 1
-	formMember = 2
+// A frame is the array [1, head, common, members] of a whole batch, where what all its envelopes share stands once:
+//
+//	head     byte string: the signed Batch
+//	common   map: an envelope's fields 0 to 9, 12 and 16, the counter being the first one's
+//	members  array, as long as the batch; the counters ascend by one
+//
+// A member is, for Plain, its body, or [content type, trace, body]; else [digest, body], or [content type, trace,
+// digest, body]. The longer form stands if and only if content type or trace is not empty.
 
-	firstSingle = 0xd2
-	firstFrame  = 0x83
-	firstMember = 0x85
-)
-
-// frameForm is the encoding of a whole batch of one destination and subject.
-type frameForm struct {
-	_        struct{} `cbor:",toarray"`
-	Form     uint64   // 1
-	Head     []byte   // signed Batch
-	Payloads [][]byte // encoded envelopes, all of the batch's, in its order
+// Member is what each envelope of a frame has for itself.
+type Member struct {
+	Content     []byte // not changed, not kept
+	ContentType string // may be empty
+	Trace       string // W3C traceparent, may be empty
 }
 
-// memberForm is the encoding of one of a batch's envelopes with its proof.
-type memberForm struct {
-	_       struct{} `cbor:",toarray"`
-	Form    uint64   // 2
-	Head    []byte   // signed Batch
-	Index   uint64   // from 0
-	Path    []merkle.Hash
-	Payload []byte // encoded envelope
+// Frame is a signed batch of envelopes that differ in nothing but counter and content, at the sender. Make it with
+// [SealFrame]. It does not change and is safe for concurrent use.
+type Frame struct {
+	raw   []byte
+	realm wire.Realm
+	size  int
+	read  func() *frame // once, when it is first asked for
 }
 
-// Opened is one envelope of a delivery: either the message, or why it was refused.
-type Opened struct {
-	Message *Message // nil if refused
-	Err     error    // nil if not
-}
+// frameRoom is kept free before a frame's common fields, for the head, which is signed last.
+const frameRoom = 384
 
-// OpenMember does what [Open] does for one member of a batch. What is not the member it claims to be has the code
-// bad_signature.
-func OpenMember(raw []byte, in Inbound, authority Authority, windows Windows, now int64) (*Message, error) {
-	m, err := parseMember(raw, orDefault(in.Limit))
+// SealFrame makes one envelope of each member as [Seal] does, the counters ascending from the draft's, and signs them
+// together. The draft has no content, content type or trace of its own; its Limit bounds the frame. Nothing can be
+// SealedTo in a frame. Errors: those of Seal, and [wire.ErrMalformed] for no member or more than [MaxBatch].
+func SealFrame(p *identity.Process, draft Draft, members []Member, random io.Reader) (*Frame, error) {
+	if len(members) < 1 || len(members) > MaxBatch {
+		return nil, fmt.Errorf("%w: frame of %d members", wire.ErrMalformed, len(members))
+	}
+	if draft.Content != nil || draft.ContentType != "" || draft.Trace != "" {
+		return nil, fmt.Errorf("%w: a frame's members have their own content", wire.ErrMalformed)
+	}
+	e, err := statement(p, &draft)
 	if err != nil {
 		return nil, err
 	}
-	return admit(m, in, authority, windows, now)
-}
-
-// openFrame does what [Open] does for every member of a frame, in order, each by itself.
-func openFrame(raw []byte, in Inbound, authority Authority, windows Windows, now int64) ([]Opened, error) {
-	f, err := parseFrame(raw, orDefault(in.Limit))
+	if err := checkFrame(&e, len(members)); err != nil {
+		return nil, fmt.Errorf("seal: %w", err)
+	}
+	w, err := newFrameWriter(p.Realm(), &e, &draft, members, random)
 	if err != nil {
 		return nil, err
 	}
-	all := make([]Opened, len(f.envelopes))
-	for i := range all {
-		all[i].Message, all[i].Err = admit(framed{frame: f, index: i}, in, authority, windows, now)
+	for i := range members {
+		if err := w.add(uint64(i), &members[i]); err != nil {
+			return nil, fmt.Errorf("member %d: %w", i, err)
+		}
 	}
-	return all, nil
-}
-
-// OpenAny opens a delivery in whichever of the three forms it has: an envelope, a batch's member, or a frame with all
-// of a batch's members. Each envelope passes the checks of [Open] by itself, in order: of a frame, members that were
-// opened before are refused as replayed and the others opened. The error is of the delivery as a whole; then nothing
-// was opened.
-func OpenAny(raw []byte, in Inbound, authority Authority, windows Windows, now int64) ([]Opened, error) {
-	if len(raw) > 0 && raw[0] == firstFrame {
-		return openFrame(raw, in, authority, windows, now)
-	}
-	open := Open
-	if len(raw) > 0 && raw[0] == firstMember {
-		open = OpenMember
-	}
-	m, err := open(raw, in, authority, windows, now)
+	raw, err := w.sign(p)
 	if err != nil {
 		return nil, err
 	}
-	return []Opened{{Message: m}}, nil
-}
-
-// Attest checks evidence, what [Message.Raw] returned, at most limit bytes: that the signing key given has signed it in
-// the realm. It says nothing about times, rights or replay, and opens nothing.
-func Attest(raw []byte, limit int, realm wire.Realm, signing wire.PublicKey) (Envelope, wire.Digest, error) {
-	f, err := parseEvidence(raw, limit)
-	if err != nil {
-		return Envelope{}, wire.Digest{}, err
-	}
-	id, err := f.verify(realm, signing)
-	if err != nil {
-		return Envelope{}, wire.Digest{}, err
-	}
-	return f.claimed(), id, nil
-}
-
-func parseEvidence(raw []byte, limit int) (form, error) {
-	if len(raw) > 0 && raw[0] == firstMember {
-		return parseMember(raw, limit)
-	}
-	c, err := wire.Parse[Envelope](raw, limit)
-	return single{claim: c, raw: raw}, err
-}
-
-// member is a batch's envelope with its path.
-type member struct {
-	head     wire.Claimed[Batch]
-	index    uint64
-	path     []merkle.Hash
-	envelope Envelope
-	payload  []byte
-	raw      []byte
-}
-
-func parseMember(raw []byte, limit int) (*member, error) {
-	if len(raw) > limit {
+	if len(raw) > orDefault(draft.Limit) {
 		return nil, wire.ErrTooLarge
 	}
-	var m memberForm
-	if err := wire.Decode(raw, &m); err != nil {
-		return nil, fmt.Errorf("member: %w", err)
-	}
-	if m.Form != formMember {
-		return nil, fmt.Errorf("%w: form %d", wire.ErrMalformed, m.Form)
-	}
-	head, err := wire.Parse[Batch](m.Head, wire.MaxStatement)
-	if err != nil {
-		return nil, err
-	}
-	e, err := decodePayload(m.Payload)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkHead(head, e); err != nil {
-		return nil, err
-	}
-	return &member{head: head, index: m.Index, path: m.Path, envelope: e, payload: m.Payload, raw: raw}, nil
+	f := &Frame{raw: raw, realm: p.Realm(), size: len(members)}
+	f.read = sync.OnceValue(func() *frame {
+		read, err := parseFrame(raw, len(raw))
+		if err != nil {
+			panic("envelope: frame does not read itself: " + err.Error())
+		}
+		return read
+	})
+	return f, nil
 }
 
-// decodePayload reads what stands under a leaf. Nothing but an envelope passes, so no inner node of the tree does.
-func decodePayload(payload []byte) (Envelope, error) {
-	var e Envelope
-	if err := wire.Decode(payload, &e); err != nil {
-		return Envelope{}, fmt.Errorf("envelope: %w", err)
-	}
-	if err := e.Check(); err != nil {
-		return Envelope{}, fmt.Errorf("envelope: %w", err)
-	}
-	return e, nil
-}
+// Raw returns what travels. The caller must not change it.
+func (f *Frame) Raw() []byte { return f.raw }
 
-// checkHead refuses a batch that names another credential than its member.
-func checkHead(head wire.Claimed[Batch], e Envelope) error {
-	if head.Claim.Credential != e.Credential {
-		return fmt.Errorf("%w: another credential", errBatch)
+// Len returns the number of members.
+func (f *Frame) Len() int { return f.size }
+
+// ID returns the id of the member at index, counted from 0. It is computed at each call.
+func (f *Frame) ID(index int) wire.Digest { return f.read().id(f.realm, index) }
+
+// checkFrame refuses what cannot stand in a frame of n members though it can stand alone.
+func checkFrame(e *Envelope, n int) error {
+	if e.Encryption == Sealed {
+		return fmt.Errorf("%w: nothing is sealed in a frame", wire.ErrMalformed)
+	}
+	if e.Counter > math.MaxUint64-uint64(n-1) {
+		return fmt.Errorf("%w: counters beyond the last", wire.ErrMalformed)
 	}
 	return nil
 }
 
-func (m *member) claimed() Envelope { return m.envelope }
-
-func (m *member) verify(realm wire.Realm, key wire.PublicKey) (wire.Digest, error) {
-	head, err := m.head.Verify(realm, key)
-	if err != nil {
-		return wire.Digest{}, err
+func appendCommon(dst []byte, e *Envelope) []byte {
+	n := 10
+	if !e.InReplyTo.IsZero() {
+		n++
 	}
-	b, message := head.Statement(), wire.SigStructure(wire.Envelope, realm, m.payload)
-	if err := merkle.VerifyInclusion(b.Root, b.Size, m.index, merkle.LeafHash(message), m.path); err != nil {
-		return wire.Digest{}, fmt.Errorf("%w: %w", errBatch, err)
+	if !e.Key.IsZero() {
+		n++
 	}
-	return wire.Hash(message), nil
+	dst = appendShared(wire.AppendMapHead(dst, n), e)
+	dst = wire.AppendUint(append(dst, labelCounter), e.Counter)
+	dst = wire.AppendUint(append(dst, labelEncryption), uint64(e.Encryption))
+	return appendKey(dst, e)
 }
 
-func (m *member) evidence(wire.Realm) []byte { return m.raw }
-
-// frame is a whole batch. It is used by one goroutine until its members are opened, and does not change after.
+// frame is a whole batch, read but not verified.
 type frame struct {
-	head      wire.Claimed[Batch]
-	headRaw   []byte
-	envelopes []Envelope
-	payloads  [][]byte
-	verified  *verdict // of the last key asked for, nil before
-}
+	head    wire.Claimed[Batch]
+	headRaw []byte
+	common  Envelope // with the first counter, and without what the parts have
+	parts   []part
+	leaves  []merkle.Hash // once verified
 
-// verdict is the outcome of a frame's one signature check.
-type verdict struct {
-	realm   wire.Realm
-	key     wire.PublicKey
-	digests digests
-	err     error
+	tree func() *merkle.Tree // of leaves, once it is asked for
 }
 
 func parseFrame(raw []byte, limit int) (*frame, error) {
-	if len(raw) > limit {
-		return nil, wire.ErrTooLarge
-	}
-	var body frameForm
-	if err := wire.Decode(raw, &body); err != nil {
-		return nil, fmt.Errorf("frame: %w", err)
-	}
-	if body.Form != formFrame {
-		return nil, fmt.Errorf("%w: form %d", wire.ErrMalformed, body.Form)
-	}
-	head, err := wire.Parse[Batch](body.Head, wire.MaxStatement)
+	f := &frame{}
+	r, err := f.begin(raw, limit)
 	if err != nil {
 		return nil, err
 	}
-	if head.Claim.Size != uint64(len(body.Payloads)) {
-		return nil, fmt.Errorf("%w: %d members in a batch of %d", errBatch, len(body.Payloads), head.Claim.Size)
-	}
-	f := &frame{head: head, headRaw: body.Head, payloads: body.Payloads}
-	for _, payload := range body.Payloads {
-		e, err := decodePayload(payload)
-		if err != nil {
-			return nil, err
-		}
-		f.envelopes = append(f.envelopes, e)
-	}
-	if err := checkHead(head, f.envelopes[0]); err != nil {
+	if f.head, err = wire.Parse[Batch](f.headRaw, wire.MaxStatement); err != nil {
 		return nil, err
 	}
-	return f, checkUniform(f.envelopes)
-}
-
-// checkUniform refuses members that differ in sender, destination or subject, and counters that do not ascend: so no
-// leaf stands twice.
-func checkUniform(all []Envelope) error {
-	for i := 1; i < len(all); i++ {
-		a, b := all[i-1], all[i]
-		if a.From != b.From || a.Credential != b.Credential || a.To != b.To || a.Subject != b.Subject {
-			return fmt.Errorf("%w: member %d", errMixed, i)
+	n := r.Array(min(MaxBatch, r.Len())) // no member is shorter than a byte
+	if r.Err() == nil && f.head.Claim.Size != uint64(n) {
+		return nil, fmt.Errorf("%w: %d members in a batch of %d", errBatch, n, f.head.Claim.Size)
+	}
+	f.parts = make([]part, n)
+	for i := range f.parts {
+		if err := readPart(&r, f.common.Encryption, &f.parts[i]); err != nil {
+			return nil, fmt.Errorf("frame: member %d: %w", i, err)
 		}
-		if a.Counter >= b.Counter {
-			return fmt.Errorf("%w: counter %d after %d", errMixed, b.Counter, a.Counter)
+		if err := checkPart(&f.common, &f.parts[i]); err != nil {
+			return nil, fmt.Errorf("frame: member %d: %w", i, err)
 		}
 	}
+	if err := r.End(); err != nil {
+		return nil, fmt.Errorf("frame: %w", err)
+	}
+	if err := checkFrame(&f.common, n); err != nil {
+		return nil, fmt.Errorf("frame: %w", err)
+	}
+	return f, checkHead(f.head, &f.common)
+}
+
+// begin reads a frame up to its members.
+func (f *frame) begin(raw []byte, limit int) (wire.Reader, error) {
+	if len(raw) > limit {
+		return wire.Reader{}, wire.ErrTooLarge
+	}
+	r := wire.NewReader(raw)
+	if r.Array(4) != 4 || r.Uint(formFrame) != formFrame {
+		r.Refuse("not a frame")
+	}
+	f.headRaw = r.Bytes()
+	readCommon(&r, &f.common)
+	if err := r.Err(); err != nil {
+		return r, fmt.Errorf("frame: %w", err)
+	}
+	if err := checkShared(&f.common); err != nil {
+		return r, fmt.Errorf("frame: %w", err)
+	}
+	return r, nil
+}
+
+func readCommon(r *wire.Reader, e *Envelope) {
+	read := fieldReader{Reader: r, left: r.Map(labelKey + 1)}
+	read.shared(e)
+	e.Encryption = Encryption(read.number(labelEncryption, math.MaxUint8))
+	read.optionalDigest(labelKey, &e.Key)
+	if read.left != 0 {
+		r.Refuse("unknown, missing or repeated label")
+	}
+}
+
+// readPart reads one member of a frame.
+func readPart(r *wire.Reader, encryption Encryption, p *part) error {
+	short, plain := 2, encryption == Plain
+	if plain {
+		short = 1
+		if r.Next()>>5 == 2 { // a byte string
+			p.body = r.Bytes()
+			return r.Err()
+		}
+	}
+	n := r.Array(short + 2)
+	if n == short+2 {
+		p.kind, p.trace = string(r.Text()), string(r.Text())
+		if p.kind == "" && p.trace == "" {
+			r.Refuse("longer form than needed")
+		}
+	} else if n != short || plain {
+		r.Refuse("member of another form")
+	}
+	if !plain {
+		r.Fixed(p.digest[:])
+	}
+	p.body = r.Bytes()
+	return r.Err()
+}
+
+func (f *frame) first() *Envelope { return &f.common }
+
+func (f *frame) len() int { return len(f.parts) }
+
+func (f *frame) part(index int) *part { return &f.parts[index] }
+
+func (f *frame) verify(realm wire.Realm, key wire.PublicKey, roots *Roots) error {
+	if err := roots.verify(f.head, f.headRaw, realm, key); err != nil {
+		return err
+	}
+	h := newLeafHasher(realm, &f.common)
+	f.leaves = make([]merkle.Hash, len(f.parts))
+	for i := range f.parts {
+		h.leaf(&f.leaves[i], f.common.Counter+uint64(i), &f.parts[i])
+	}
+	if merkle.Root(f.leaves) != f.head.Claim.Root {
+		return fmt.Errorf("%w: another root", errBatch)
+	}
+	f.tree = sync.OnceValue(func() *merkle.Tree {
+		tree, err := merkle.Restore(f.leaves)
+		if err != nil {
+			panic("envelope: tree of a verified frame: " + err.Error()) // it has few leaves
+		}
+		return tree
+	})
 	return nil
 }
 
-// verify checks the signature over all members, once for each realm and key.
-func (f *frame) verify(realm wire.Realm, key wire.PublicKey) *verdict {
-	if f.verified != nil && f.verified.realm == realm && f.verified.key == key {
-		return f.verified
-	}
-	v := &verdict{realm: realm, key: key}
-	f.verified = v
-	head, err := f.head.Verify(realm, key)
-	if err != nil {
-		v.err = err
-		return v
-	}
-	v.digests = digest(realm, f.payloads)
-	if merkle.Root(v.digests.leaves) != head.Statement().Root {
-		v.err = fmt.Errorf("%w: another root", errBatch)
-	}
-	return v
+func (f *frame) id(realm wire.Realm, index int) wire.Digest {
+	return wire.ID(wire.Envelope, realm, envelopeAt(f, index).AppendPayload(nil))
 }
 
-// framed is one envelope of a frame.
-type framed struct {
-	frame *frame
-	index int
-}
-
-func (m framed) claimed() Envelope { return m.frame.envelopes[m.index] }
-
-func (m framed) verify(realm wire.Realm, key wire.PublicKey) (wire.Digest, error) {
-	v := m.frame.verify(realm, key)
-	if v.err != nil {
-		return wire.Digest{}, v.err
-	}
-	return v.digests.ids[m.index], nil
-}
-
-func (m framed) evidence(realm wire.Realm) []byte {
-	leaves := digest(realm, m.frame.payloads).leaves
-	raw, err := cut(m.frame.headRaw, m.frame.payloads, leaves, m.index)
+func (f *frame) evidence(index int) []byte {
+	raw, err := cut(f.headRaw, f.tree(), index, envelopeAt(f, index).AppendPayload(nil))
 	if err != nil {
 		panic("envelope: member of a verified frame: " + err.Error()) // bytes encode, and the index is in the tree
 	}

@@ -26,7 +26,8 @@ type Authority interface {
 	Sender(from identity.ID, credential wire.Digest, now int64) (Sender, error)
 
 	// Authorise refuses, with a coded error, envelopes that the sender's rights at its level do not allow, and those
-	// whose subject does not belong to their purpose, sender and destination.
+	// whose subject does not belong to their purpose, sender and destination. It is asked once for all envelopes of a
+	// frame, so it is given only what they share, with the first one's counter: no content type, trace or body.
 	Authorise(s Sender, e Envelope) error
 }
 
@@ -42,6 +43,8 @@ type Inbound struct {
 	InReplyTo wire.Digest       // of the request whose reply is expected; zero if none is
 	ReplyFrom identity.ID       // who was asked
 	Limit     int               // bytes of what was delivered; 0 stands for DefaultLimit
+	Keys      Keys              // of sessions and topics; nil knows none
+	Roots     *Roots            // heads of batches that were verified before; nil remembers none
 }
 
 // destination returns the one that an accepted envelope must name.
@@ -71,40 +74,63 @@ type From struct {
 	Level    identity.Level // when the message was opened
 }
 
-// Message is an envelope that passed every check. Only [Open], [OpenMember] and [OpenAny] make one. It does not
-// change and is safe for concurrent use; the caller must not change the slices that it returns.
-type Message struct {
-	id       wire.Digest
-	from     From
-	envelope Envelope
-	salted   []byte
-	evidence func() []byte
+func fromOf(e *Envelope, s Sender) From {
+	return From{ID: e.From, Name: s.Name, Operator: s.Operator, Level: s.Level}
 }
 
-// ID returns the envelope's name: what a reply to it names, and what is the same however it was carried.
-func (m *Message) ID() wire.Digest { return m.id }
+// delivered is what the messages of one delivery share.
+type delivered struct {
+	form    form
+	realm   wire.Realm
+	from    From
+	session *Key
+}
+
+// Message is an envelope that passed every check. Only [Open], [OpenMember], [OpenAny] and [Checked.Commit] make one.
+// It does not change and is safe for concurrent use; the caller must not change the slices that it returns. The messages
+// of one frame keep the whole frame in memory.
+type Message struct {
+	delivered *delivered
+	index     int
+	body      []byte // the content, after its salt unless Plain
+}
+
+// ID returns the envelope's name: what a reply to it names, and what is the same however it was carried. Of a message
+// that came in a frame it is computed at each call.
+func (m *Message) ID() wire.Digest { return m.delivered.form.id(m.delivered.realm, m.index) }
 
 // From returns who sent it.
-func (m *Message) From() From { return m.from }
+func (m *Message) From() From { return m.delivered.from }
 
 // Process returns the id of the sender's credential, which names its process.
-func (m *Message) Process() wire.Digest { return m.envelope.Credential }
+func (m *Message) Process() wire.Digest { return m.delivered.form.first().Credential }
 
 // Envelope returns what was signed.
-func (m *Message) Envelope() Envelope { return m.envelope }
+func (m *Message) Envelope() Envelope { return envelopeAt(m.delivered.form, m.index) }
 
 // Subject returns the subject on which it was published and delivered.
-func (m *Message) Subject() string { return m.envelope.Subject }
+func (m *Message) Subject() string { return m.delivered.form.first().Subject }
 
 // Purpose returns what it is for.
-func (m *Message) Purpose() Purpose { return m.envelope.Purpose }
+func (m *Message) Purpose() Purpose { return m.delivered.form.first().Purpose }
 
 // Content returns the content, decrypted.
-func (m *Message) Content() []byte { return m.salted[saltSize:] }
+func (m *Message) Content() []byte { return m.body[m.saltSize():] }
 
-// Salt returns the salt that, before the content, gives the signed digest.
-func (m *Message) Salt() []byte { return m.salted[:saltSize] }
+// Salt returns the salt that, before the content, gives the signed digest. It is empty if the content itself was signed.
+func (m *Message) Salt() []byte { return m.body[:m.saltSize()] }
 
-// Raw returns the signed form for evidence: what was opened, or, for a message that came in a frame, its member form.
-// [Attest] checks either.
-func (m *Message) Raw() []byte { return m.evidence() }
+func (m *Message) saltSize() int {
+	if m.delivered.form.first().Encryption == Plain {
+		return 0
+	}
+	return saltSize
+}
+
+// Session returns the session that a Sealed envelope to this process opened, for replies and what follows; nil for
+// others.
+func (m *Message) Session() *Key { return m.delivered.session }
+
+// Raw returns the signed form for evidence: what was opened, or, for a message that came in a frame, its member form,
+// which is made at each call and may be some hundred bytes longer than the frame was. [Attest] checks either.
+func (m *Message) Raw() []byte { return m.delivered.form.evidence(m.index) }

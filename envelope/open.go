@@ -2,6 +2,8 @@ package envelope
 
 import (
 	"fmt"
+	"slices"
+	"sync/atomic"
 
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
@@ -17,12 +19,18 @@ var (
 	errSender = fault.New(fault.Unknown, "envelope: credential is not the sender's")
 	// errSilenced is returned when the sender's level is L0, which sends nothing.
 	errSilenced = fault.New(fault.Quarantined, "envelope: the sender's level is L0")
-	// errSealedBody is returned when the body does not open with the recipient's key for this sender, destination,
-	// subject and counter.
-	errSealedBody = fault.New(fault.Malformed, "envelope: sealed body does not open")
+	// errBody is returned when the body does not open with the recipient's key for this sender, destination, subject and
+	// counter, or with the key of this sender and destination for this counter.
+	errBody = fault.New(fault.Malformed, "envelope: encrypted body does not open")
 	// errContent is returned when salt and content do not have the digest that was signed.
 	errContent = fault.New(fault.Malformed, "envelope: content has another digest than was signed")
 )
+
+// Opened is one envelope of a delivery: either the message, or why it was refused.
+type Opened struct {
+	Message *Message // nil if refused
+	Err     error    // nil if not
+}
 
 // Open checks everything about one delivered envelope and returns it as a message, or refuses it. The order of the
 // checks is that of the package comment; windows are touched last. It keeps raw. Now is in Unix milliseconds;
@@ -30,52 +38,60 @@ var (
 //
 // Every error has a code of internal/fault. Sentinels: [wire.ErrTooLarge], [wire.ErrMalformed], [wire.ErrWrongKind],
 // [wire.ErrVersion], [ErrPlain], [identity.ErrWrongRealm], [ErrMisaddressed], what the authority says,
-// [identity.ErrExpired], [identity.ErrNotYet], [wire.ErrBadSignature], what the windows say. Codes alone: denied
-// without a guard to check by, unknown for a credential that is not the sender's, quarantined at level L0, malformed
-// for a body that does not open or has another digest. It is safe for concurrent use if the authority and the windows
-// are.
+// [identity.ErrExpired], [identity.ErrNotYet], [wire.ErrBadSignature], [ErrNoKey], what the windows say. Codes alone:
+// denied without a guard to check by, unknown for a credential that is not the sender's, quarantined at level L0,
+// malformed for a body that does not open or has another digest. It is safe for concurrent use if the authority and the
+// windows are.
 func Open(raw []byte, in Inbound, authority Authority, windows Windows, now int64) (*Message, error) {
-	c, err := wire.Parse[Envelope](raw, orDefault(in.Limit))
+	return openLone(parseSingle, raw, in, authority, windows, now)
+}
+
+// OpenMember does what [Open] does for one member of a batch. What is not the member it claims to be has the code
+// bad_signature.
+func OpenMember(raw []byte, in Inbound, authority Authority, windows Windows, now int64) (*Message, error) {
+	return openLone(parseMember, raw, in, authority, windows, now)
+}
+
+type parser func(raw []byte, limit int) (form, error)
+
+func openLone(parse parser, raw []byte, in Inbound, authority Authority, windows Windows, now int64) (*Message, error) {
+	c, err := check(parse, raw, in, authority, now)
 	if err != nil {
 		return nil, err
 	}
-	return admit(single{claim: c, raw: raw}, in, authority, windows, now)
+	one := c.Commit(windows, now)[0]
+	return one.Message, one.Err
 }
 
-// form is a way in which a signed envelope travels: alone, as a batch's member with its path, or in a frame.
-type form interface {
-	// claimed returns what it says, not verified.
-	claimed() Envelope
-	// verify checks that key, the signing key of the credential claimed, has signed it, and returns its id.
-	verify(realm wire.Realm, key wire.PublicKey) (wire.Digest, error)
-	// evidence returns bytes that Attest accepts. It is called on verified forms only.
-	evidence(realm wire.Realm) []byte
+// OpenAny opens a delivery in whichever of the three forms it has: it is [Check] and [Checked.Commit].
+func OpenAny(raw []byte, in Inbound, authority Authority, windows Windows, now int64) ([]Opened, error) {
+	c, err := Check(raw, in, authority, now)
+	if err != nil {
+		return nil, err
+	}
+	return c.Commit(windows, now), nil
 }
 
-// single is an envelope with a signature of its own.
-type single struct {
-	claim wire.Claimed[Envelope]
-	raw   []byte
+// Check makes every check of [Open] but replay, for a delivery in whichever of the three forms it has: an envelope, a
+// batch's member, or a frame with all of a batch's members. It changes nothing and may run in parallel. The error
+// concerns the delivery as a whole; of a frame, bodies that do not open are refused one by one, at [Checked.Commit]. It
+// keeps raw.
+func Check(raw []byte, in Inbound, authority Authority, now int64) (*Checked, error) {
+	return check(parseAny, raw, in, authority, now)
 }
 
-func (s single) claimed() Envelope { return s.claim.Claim }
-
-func (s single) verify(realm wire.Realm, key wire.PublicKey) (wire.Digest, error) {
-	v, err := s.claim.Verify(realm, key)
-	return v.ID(), err
-}
-
-func (s single) evidence(wire.Realm) []byte { return s.raw }
-
-// admit makes every check that follows parsing, for each form alike.
-func admit(f form, in Inbound, authority Authority, windows Windows, now int64) (*Message, error) {
-	e := f.claimed()
-	if in.Process == nil || authority == nil || windows == nil {
+func check(parse parser, raw []byte, in Inbound, authority Authority, now int64) (*Checked, error) {
+	f, err := parse(raw, orDefault(in.Limit))
+	if err != nil {
+		return nil, err
+	}
+	if in.Process == nil || authority == nil {
 		return nil, errNoGuard
 	}
 	if err := checkRealm(in); err != nil {
 		return nil, err
 	}
+	e := f.first()
 	if err := checkAddress(e, in); err != nil {
 		return nil, err
 	}
@@ -86,27 +102,133 @@ func admit(f form, in Inbound, authority Authority, windows Windows, now int64) 
 	if err := identity.CheckTime(e.Issued, e.Expires, now); err != nil {
 		return nil, fmt.Errorf("envelope: %w", err)
 	}
-	id, err := f.verify(in.Realm, sender.Credential.Statement().Signing)
-	if err != nil {
+	if err := f.verify(in.Realm, sender.Credential.Statement().Signing, in.Roots); err != nil {
 		return nil, err
 	}
-	salted, err := unseal(e, in)
-	if err != nil {
+	c := &Checked{
+		delivered: delivered{form: f, realm: in.Realm, from: fromOf(e, sender)},
+		until:     until(e, sender),
+	}
+	if err := c.unseal(in); err != nil {
 		return nil, err
 	}
-	if err := checkContent(e, salted); err != nil {
-		return nil, err
-	}
-	if err := authority.Authorise(sender, e); err != nil {
+	if err := authority.Authorise(sender, shared(e)); err != nil {
 		return nil, fmt.Errorf("envelope: authorise: %w", err)
 	}
-	if err := windows.Commit(use(e, id, sender), now); err != nil {
-		return nil, fmt.Errorf("envelope: replay: %w", err)
+	return c, nil
+}
+
+// Checked is a delivery that passed every check but replay. Only [Check] makes one.
+type Checked struct {
+	delivered
+	until     int64
+	messages  []Message
+	verdicts  []error
+	committed atomic.Bool
+}
+
+// Envelope returns what the delivery's first envelope says. It is authentic, but may be a replay.
+func (c *Checked) Envelope() Envelope { return envelopeAt(c.form, 0) }
+
+// Commit makes the last check, replay, for each envelope in order, and returns them all: of a frame, members that were
+// opened before are refused as replayed and the others opened. Now is in Unix milliseconds. Without windows everything
+// is refused. A second call returns nothing.
+func (c *Checked) Commit(windows Windows, now int64) []Opened {
+	if c.committed.Swap(true) {
+		return nil
 	}
-	return &Message{
-		id: id, envelope: e, salted: salted, evidence: func() []byte { return f.evidence(in.Realm) },
-		from: From{ID: e.From, Name: sender.Name, Operator: sender.Operator, Level: sender.Level},
-	}, nil
+	switch {
+	case windows == nil:
+		refuseAll(c.verdicts, errNoGuard)
+	case slices.Contains(c.verdicts, nil):
+		windows.Commit(c.uses(), c.verdicts, now)
+	}
+	all := make([]Opened, len(c.messages))
+	for i := range all {
+		if all[i].Err = c.verdicts[i]; all[i].Err == nil {
+			all[i].Message = &c.messages[i]
+		}
+	}
+	return all
+}
+
+// uses returns what the windows are asked to record.
+func (c *Checked) uses() Uses {
+	e := c.form.first()
+	uses := Uses{Stream: Stream{Credential: e.Credential, To: e.To}, First: e.Counter, Until: c.until}
+	if c.form.len() == 1 {
+		uses.ID = c.form.id(c.realm, 0)
+	}
+	return uses
+}
+
+// unseal makes the messages: it decrypts bodies and checks the digests of their contents.
+func (c *Checked) unseal(in Inbound) error {
+	n := c.form.len()
+	c.messages, c.verdicts = make([]Message, n), make([]error, n)
+	for i := range c.messages {
+		c.messages[i] = Message{delivered: &c.delivered, index: i, body: c.form.part(i).body}
+	}
+	switch e := c.form.first(); e.Encryption {
+	case Plain:
+		return nil
+	case Sealed:
+		return c.unsealOne(e, in)
+	default:
+		return c.unlock(e, in)
+	}
+}
+
+func (c *Checked) unsealOne(e *Envelope, in Inbound) error {
+	salted, secret, err := decrypt(in.Realm, e, in.key())
+	if err != nil {
+		return err
+	}
+	if err := checkContent(salted, e.Digest); err != nil {
+		return err
+	}
+	c.messages[0].body = salted
+	c.session = opened(e, c.form.id(in.Realm, 0), secret)
+	return nil
+}
+
+// unlock decrypts bodies under a session's or sender key, all into one arena. Of a frame, those that fail are refused
+// each by itself.
+func (c *Checked) unlock(e *Envelope, in Inbound) error {
+	var key *Key
+	if in.Keys != nil {
+		key = in.Keys.Key(e.Key)
+	}
+	if key == nil || !key.serves(e) {
+		claim := envelopeAt(c.form, 0)
+		claim.Body = nil
+		return &UnknownKey{Envelope: claim, ID: c.form.id(in.Realm, 0), uses: c.uses(), size: c.form.len()}
+	}
+	aead, err := key.aead(in.Realm, e)
+	if err != nil {
+		return err
+	}
+	size := 0
+	for i := range c.messages {
+		size += len(c.messages[i].body) - tagSize
+	}
+	arena := make([]byte, 0, size)
+	n := new([nonceSize]byte)
+	for i := range c.messages {
+		m, start := &c.messages[i], len(arena)
+		*n = nonce(e.Counter + uint64(i))
+		longer, err := aead.Open(arena, n[:], m.body, nil)
+		if err != nil {
+			c.verdicts[i] = errBody
+			continue
+		}
+		arena, m.body = longer, longer[start:len(longer):len(longer)]
+		c.verdicts[i] = checkContent(m.body, c.form.part(i).digest)
+	}
+	if len(c.verdicts) == 1 {
+		return c.verdicts[0]
+	}
+	return nil
 }
 
 // checkRealm refuses receivers of another realm than the delivery's. Senders of another realm fail at the signature,
@@ -119,7 +241,7 @@ func checkRealm(in Inbound) error {
 }
 
 // checkAddress refuses what is not for this receiver, on this subject, in answer to what it asked.
-func checkAddress(e Envelope, in Inbound) error {
+func checkAddress(e *Envelope, in Inbound) error {
 	mine := in.destination()
 	if e.To.Place != mine.Place {
 		return fmt.Errorf("%w: place", ErrMisaddressed)
@@ -146,7 +268,7 @@ func checkAddress(e Envelope, in Inbound) error {
 }
 
 // checkSender asks the authority and checks that the answer fits the question.
-func checkSender(e Envelope, authority Authority, now int64) (Sender, error) {
+func checkSender(e *Envelope, authority Authority, now int64) (Sender, error) {
 	s, err := authority.Sender(e.From, e.Credential, now)
 	if err != nil {
 		return Sender{}, fmt.Errorf("envelope: sender: %w", err)
@@ -167,34 +289,32 @@ func checkSender(e Envelope, authority Authority, now int64) (Sender, error) {
 	return s, nil
 }
 
+// shared returns what the envelopes of a delivery have in common. Rights, which are judged once, depend on nothing else.
+func shared(e *Envelope) Envelope {
+	s := *e
+	s.ContentType, s.Trace, s.Enc, s.Digest, s.Body = "", "", nil, wire.Digest{}, nil
+	return s
+}
+
 // judgedAt returns when the sender's credential must be valid: now, but for mail when it was issued.
-func judgedAt(e Envelope, now int64) int64 {
+func judgedAt(e *Envelope, now int64) int64 {
 	if e.To.Place == AtInbox {
 		return e.Issued
 	}
 	return now
 }
 
-// unseal returns salt and content.
-func unseal(e Envelope, in Inbound) ([]byte, error) {
-	if e.Encryption == Plain {
-		return e.Body, nil
-	}
-	return decrypt(in.Realm, e, in.key())
-}
-
-func checkContent(e Envelope, salted []byte) error {
-	if wire.Hash(salted) != e.Digest {
+func checkContent(salted []byte, digest wire.Digest) error {
+	if wire.Hash(salted) != digest {
 		return errContent
 	}
 	return nil
 }
 
-// use returns what the windows are to remember of e.
-func use(e Envelope, id wire.Digest, s Sender) Use {
-	until := s.Credential.Statement().Expires + identity.Skew
+// until returns when the windows may forget e.
+func until(e *Envelope, s Sender) int64 {
 	if e.To.Place == AtInbox {
-		until = e.Expires + identity.Skew
+		return e.Expires + identity.Skew
 	}
-	return Use{Stream: Stream{Credential: e.Credential, To: e.To}, Counter: e.Counter, ID: id, Until: until}
+	return s.Credential.Statement().Expires + identity.Skew
 }

@@ -13,8 +13,9 @@ import (
 
 func TestHonest(t *testing.T) {
 	w := newWorld(t)
-	raw, id, err := Seal(w.from, w.request(), w.me.SealingKey(), rand.Reader)
+	signed, err := Seal(w.from, w.request(), rand.Reader)
 	must(t, err)
+	raw, id := signed.Raw, signed.ID
 	if bytes.Contains(raw, []byte("hello")) {
 		t.Error("the content of a direct message is readable")
 	}
@@ -31,7 +32,7 @@ func TestHonest(t *testing.T) {
 	if wire.Hash(append(bytes.Clone(m.Salt()), m.Content()...)) != m.Envelope().Digest {
 		t.Error("salt and content do not give the signed digest")
 	}
-	wantUse := Use{Stream: Stream{Credential: m.Process(), To: m.Envelope().To}, Counter: 1, ID: id,
+	wantUse := Uses{Stream: Stream{Credential: m.Process(), To: m.Envelope().To}, First: 1, ID: id,
 		Until: start + life + identity.Skew}
 	if w.windows.last != wantUse || w.windows.commits != 1 {
 		t.Errorf("committed %+v, %d times", w.windows.last, w.windows.commits)
@@ -40,8 +41,7 @@ func TestHonest(t *testing.T) {
 
 func TestHonestEvent(t *testing.T) {
 	w := newWorld(t)
-	raw, _, err := Seal(w.from, w.event(), nil, rand.Reader)
-	must(t, err)
+	raw := w.seal(w.event())
 	live := NewLiveWindows(4)
 	must(t, live.Join(Stream{w.from.Credential().ID(), ToTopic(topic)}, 1, start+life, now))
 	m, err := Open(raw, w.inboundEvent(), w.authority, live, now)
@@ -196,38 +196,38 @@ func TestOpenRefuses(t *testing.T) {
 		{"sealed to another key", func(w *world, e *Envelope, _ *Inbound) []byte {
 			e.Enc, e.Body = w.encrypt(*e, w.mallory.SealingKey())
 			return nil
-		}, errSealedBody},
+		}, errBody},
 		{"ciphertext of another message", func(w *world, e *Envelope, _ *Inbound) []byte {
 			e.Body = w.compose(w.request()).Body
 			return nil
-		}, errSealedBody},
+		}, errBody},
 		{"ciphertext and key of another counter", func(w *world, e *Envelope, _ *Inbound) []byte {
 			d := w.request()
 			d.Counter = 77
 			stolen := w.compose(d)
 			e.Enc, e.Body, e.Digest = stolen.Enc, stolen.Body, stolen.Digest
 			return nil
-		}, errSealedBody},
+		}, errBody},
 		{"ciphertext and key of another subject", func(w *world, e *Envelope, _ *Inbound) []byte {
 			d := w.request()
 			d.Subject += ".x"
 			stolen := w.compose(d)
 			e.Enc, e.Body, e.Digest = stolen.Enc, stolen.Body, stolen.Digest
 			return nil
-		}, errSealedBody},
+		}, errBody},
 		{"ciphertext signed again by who stole it", func(w *world, e *Envelope, _ *Inbound) []byte {
 			e.From, e.Credential = w.mallory.Principal(), w.mallory.Credential().ID()
 			return w.sign(w.mallory, *e)
-		}, errSealedBody},
+		}, errBody},
 		{"ciphertext cut", func(_ *world, e *Envelope, _ *Inbound) []byte {
 			e.Body = e.Body[:len(e.Body)-1]
 			return nil
-		}, errSealedBody},
+		}, errBody},
 		{"no key in the inbox", func(w *world, e *Envelope, in *Inbound) []byte {
 			in.Inbox = w.mail
 			*e = w.compose(w.letter())
 			return nil
-		}, errSealedBody},
+		}, errBody},
 		{"another content than its digest", func(_ *world, e *Envelope, _ *Inbound) []byte {
 			e.Digest = other
 			return nil
@@ -266,27 +266,27 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
+// salted is some salt and the text.
+func salted(text string) []byte { return append(bytes.Repeat([]byte{7}, saltSize), text...) }
+
 // encrypt seals "hello" for e as it stands now.
 func (w *world) encrypt(e Envelope, key []byte) (enc, body []byte) {
-	salted, err := salt([]byte("hello"), rand.Reader)
-	must(w.t, err)
-	enc, body, err = encrypt(w.realm, e, key, salted)
+	enc, body, _, err := encrypt(w.realm, &e, key, salted("hello"))
 	must(w.t, err)
 	return enc, body
 }
 
 func (w *world) encryptText(e Envelope, text []byte) (enc, body []byte) {
-	enc, body, err := encrypt(w.realm, e, w.me.SealingKey(), text)
+	enc, body, _, err := encrypt(w.realm, &e, w.me.SealingKey(), text)
 	must(w.t, err)
 	return enc, body
 }
 
 // reseal encrypts e anew, so that nothing but what the case changes is wrong, and signs it as p.
 func reseal(w *world, p *identity.Process, e *Envelope) []byte {
-	salted, err := salt([]byte("hello"), rand.Reader)
-	must(w.t, err)
-	e.Digest = wire.Hash(salted)
-	e.Enc, e.Body = w.encryptText(*e, salted)
+	text := salted("hello")
+	e.Digest = wire.Hash(text)
+	e.Enc, e.Body = w.encryptText(*e, text)
 	return w.sign(p, *e)
 }
 
@@ -294,9 +294,9 @@ func reseal(w *world, p *identity.Process, e *Envelope) []byte {
 func TestSealBinding(t *testing.T) {
 	w := newWorld(t)
 	honest := w.compose(w.request())
-	_, err := decrypt(w.realm, honest, w.me.Sealing())
+	_, _, err := decrypt(w.realm, &honest, w.me.Sealing())
 	must(t, err)
-	if _, err = decrypt(wire.Realm{9}, honest, w.me.Sealing()); !errors.Is(err, errSealedBody) {
+	if _, _, err = decrypt(wire.Realm{9}, &honest, w.me.Sealing()); !errors.Is(err, errBody) {
 		t.Errorf("realm: %v", err)
 	}
 	for name, change := range map[string]func(e *Envelope){
@@ -311,7 +311,7 @@ func TestSealBinding(t *testing.T) {
 	} {
 		e := honest
 		change(&e)
-		if _, err := decrypt(w.realm, e, w.me.Sealing()); !errors.Is(err, errSealedBody) {
+		if _, _, err := decrypt(w.realm, &e, w.me.Sealing()); !errors.Is(err, errBody) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -325,10 +325,10 @@ func TestOtherRealm(t *testing.T) {
 	w.vouch(there) // an authority that confuses realms
 	live := NewLiveWindows(4)
 	must(t, live.Join(Stream{there.Credential().ID(), ToTopic(topic)}, 1, start+life, now))
-	raw, _, err := Seal(there, w.event(), nil, rand.Reader)
+	signed, err := Seal(there, w.event(), rand.Reader)
 	must(t, err)
 	in := w.inboundEvent()
-	if _, err := Open(raw, in, w.authority, live, now); !errors.Is(err, wire.ErrBadSignature) {
+	if _, err := Open(signed.Raw, in, w.authority, live, now); !errors.Is(err, wire.ErrBadSignature) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -346,7 +346,9 @@ func TestTopicRefuses(t *testing.T) {
 
 	e := w.compose(w.event())
 	e.Body = append(bytes.Clone(e.Body), '!')
-	w.refuse(w.sign(w.from, e), w.inboundEvent(), errContent)
+	if _, err := w.open(append(raw[:0:0], w.sign(w.from, e)...), w.inboundEvent()); !errors.Is(err, ErrNotJoined) {
+		t.Errorf("another content, signed: %v", err)
+	}
 }
 
 // What the authority says passes through, with its code.
@@ -409,6 +411,8 @@ func TestEnvelopeTime(t *testing.T) {
 		{now - identity.Skew - 1, identity.ErrNotYet},
 		{now + 5000 + identity.Skew - 1, nil},
 		{now + 5000 + identity.Skew, identity.ErrExpired},
+		{now - hour, identity.ErrNotYet},
+		{now + hour, identity.ErrExpired},
 	} {
 		if _, err := Open(raw, w.inbound(), w.authority, NewLiveWindows(1), c.at); !errors.Is(err, c.want) {
 			t.Errorf("at now%+d: %v, want %v", c.at-now, err, c.want)
@@ -465,36 +469,46 @@ func TestFlippedByte(t *testing.T) {
 
 func TestSealRefuses(t *testing.T) {
 	w := newWorld(t)
+	key, err := NewSenderKey(rand.Reader)
+	must(t, err)
 	for _, c := range []struct {
 		name  string
 		draft func(d *Draft)
-		key   []byte
 		want  error
 	}{
-		{"direct without key", func(*Draft) {}, nil, ErrPlain},
-		{"mail without key", func(d *Draft) { *d = w.letter() }, nil, ErrPlain},
-		{"topic with key", func(d *Draft) { *d = w.event() }, w.me.SealingKey(), wire.ErrMalformed},
-		{"short key", func(*Draft) {}, []byte{1}, wire.ErrBadKey},
-		{"counter 0", func(d *Draft) { d.Counter = 0 }, w.me.SealingKey(), wire.ErrMalformed},
-		{"too large", func(d *Draft) { d.Content = make([]byte, DefaultLimit) }, w.me.SealingKey(), wire.ErrTooLarge},
-		{"own limit", func(d *Draft) { d.Limit = 1000 }, w.me.SealingKey(), wire.ErrTooLarge},
+		{"no protection", func(d *Draft) { d.Protection = Protection{} }, errProtection},
+		{"topic without protection", func(d *Draft) { *d = w.event(); d.Protection = Protection{} }, errProtection},
+		{"no key", func(d *Draft) { d.Protection = Under(nil) }, errProtection},
+		{"direct unencrypted", func(d *Draft) { d.Protection = Unencrypted() }, ErrPlain},
+		{"mail unencrypted", func(d *Draft) { *d = w.letter(); d.Protection = Unencrypted() }, ErrPlain},
+		{"topic sealed", func(d *Draft) { *d = w.event(); d.Protection = SealedTo(w.me.SealingKey()) }, wire.ErrMalformed},
+		{"direct under a sender key", func(d *Draft) { d.Protection = Under(key) }, wire.ErrMalformed},
+		{"mail under a sender key", func(d *Draft) { *d = w.letter(); d.Protection = Under(key) }, wire.ErrMalformed},
+		{"sealed to nobody", func(d *Draft) { d.Protection = SealedTo(nil) }, wire.ErrBadKey},
+		{"short key", func(d *Draft) { d.Protection = SealedTo([]byte{1}) }, wire.ErrBadKey},
+		{"counter 0", func(d *Draft) { d.Counter = 0 }, wire.ErrMalformed},
+		{"content type with line end", func(d *Draft) { d.ContentType = "a\n" }, wire.ErrMalformed},
+		{"too large", func(d *Draft) { d.Content = make([]byte, DefaultLimit) }, wire.ErrTooLarge},
+		{"own limit", func(d *Draft) { d.Limit = 1000 }, wire.ErrTooLarge},
 	} {
 		d := w.request()
-		_, _, err := Seal(w.from, d, w.me.SealingKey(), rand.Reader)
+		_, err := Seal(w.from, d, rand.Reader)
 		must(t, err)
 		c.draft(&d)
-		if _, _, err := Seal(w.from, d, c.key, rand.Reader); !errors.Is(err, c.want) {
+		if _, err := Seal(w.from, d, rand.Reader); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.want)
 		}
 	}
-	if _, _, err := Seal(w.from, w.event(), nil, bytes.NewReader(make([]byte, saltSize-1))); err == nil {
+	if _, err := Seal(w.from, w.request(), bytes.NewReader(make([]byte, saltSize-1))); err == nil {
 		t.Error("sealed with a short salt")
 	}
-	raw, _, err := Seal(w.from, w.event(), nil, nil)
+	keyed := w.event()
+	keyed.Protection = Under(key)
+	first, err := Seal(w.from, keyed, nil)
 	must(t, err)
-	again, _, err := Seal(w.from, w.event(), nil, nil)
+	again, err := Seal(w.from, keyed, nil)
 	must(t, err)
-	if bytes.Equal(raw, again) {
+	if bytes.Equal(first.Raw, again.Raw) {
 		t.Error("two salts are equal")
 	}
 }

@@ -2,7 +2,6 @@ package envelope
 
 import (
 	"errors"
-	"fmt"
 	"sync"
 
 	"github.com/seed-3e86d5b2/conclave/identity"
@@ -31,23 +30,25 @@ type Stream struct {
 	To         Destination
 }
 
-// Use is one counter that is about to be accepted.
-type Use struct {
-	Stream  Stream
-	Counter uint64
-	ID      wire.Digest // the envelope's; mail is remembered by it
-	// Until is when this counter can be forgotten, in Unix milliseconds, because what carries it is refused for its
+// Uses are the counters, consecutive on one stream, of one delivery that is about to be accepted.
+type Uses struct {
+	Stream Stream
+	First  uint64 // the counters are First, First+1 and so on, one for each verdict
+	// ID is the envelope's if there is one counter, else zero. Mail, which never comes in a frame, is remembered by it.
+	ID wire.Digest
+	// Until is when these counters can be forgotten, in Unix milliseconds, because what carries them is refused for its
 	// age: for live envelopes the end of the credential and the tolerated skew, for mail its own end and the skew.
 	Until int64
 }
 
-// Windows remembers which counters were accepted. Commit is the last check of an envelope and the only one that
+// Windows remembers which counters were accepted. Commit is the last check of a delivery and the only one that
 // changes anything.
 type Windows interface {
-	// Commit records the use at now, Unix milliseconds, or changes nothing and refuses it. It is atomic: of two
-	// concurrent calls with equal uses at most one succeeds. Topics that were not joined are refused with
-	// [ErrNotJoined]; a full store refuses with [ErrWindowFull].
-	Commit(use Use, now int64) error
+	// Commit records, at now in Unix milliseconds, the counter of each verdict that is nil, or sets that verdict to why
+	// the counter is refused. A verdict that is set already stands, and its counter is not recorded. It is atomic: of
+	// two concurrent calls with one counter at most one records it. Topics that were not joined are refused with
+	// [ErrNotJoined]; a full store refuses with [ErrWindowFull]. It keeps no verdicts.
+	Commit(uses Uses, verdicts []error, now int64)
 }
 
 var _ Windows = (*LiveWindows)(nil)
@@ -74,19 +75,34 @@ func (w *LiveWindows) Join(s Stream, first uint64, until, now int64) error {
 }
 
 // Commit implements [Windows]. A process's first envelope to this process opens its window at 1.
-func (w *LiveWindows) Commit(use Use, now int64) error {
+func (w *LiveWindows) Commit(uses Uses, verdicts []error, now int64) {
+	if uses.Stream.To.Place == AtInbox {
+		refuseAll(verdicts, errVolatile)
+		return
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if use.Stream.To.Place == AtInbox {
-		return errVolatile
-	}
-	err := w.table.Commit(use.Stream, use.Counter, now)
-	if errors.Is(err, replay.ErrUnknown) && use.Stream.To.Place == AtProcess {
-		if err = w.table.Open(use.Stream, 1, use.Until, now); err == nil {
-			err = w.table.Commit(use.Stream, use.Counter, now)
+	if uses.Stream.To.Place == AtProcess && !w.table.Has(uses.Stream, now) {
+		if err := w.table.Open(uses.Stream, 1, uses.Until, now); err != nil {
+			refuseAll(verdicts, coded(err))
+			return
 		}
 	}
-	return coded(err)
+	w.table.CommitRun(uses.Stream, uses.First, verdicts, now)
+	for i, err := range verdicts {
+		if err != nil {
+			verdicts[i] = coded(err)
+		}
+	}
+}
+
+// refuseAll gives every member that was not refused before the verdict.
+func refuseAll(verdicts []error, err error) {
+	for i := range verdicts {
+		if verdicts[i] == nil {
+			verdicts[i] = err
+		}
+	}
 }
 
 // coded gives the errors of internal/replay their codes.
@@ -100,7 +116,7 @@ func coded(err error) error {
 		{replay.ErrExpired, identity.ErrExpired},
 	} {
 		if errors.Is(err, pair.is) {
-			return fmt.Errorf("%w: %w", pair.as, err)
+			return pair.as // as it is: a frame that was replayed makes a thousand of them
 		}
 	}
 	return err
@@ -113,14 +129,19 @@ type Counters struct {
 	last map[Destination]uint64
 }
 
-// Next returns the next counter for the destination and counts it as used.
-func (c *Counters) Next(to Destination) uint64 {
+// Take returns the first of the next n counters for the destination and counts all of them as used. A negative n is
+// taken for 0.
+func (c *Counters) Take(to Destination, n int) (first uint64) {
 	if c.last == nil {
 		c.last = make(map[Destination]uint64)
 	}
-	c.last[to]++
-	return c.last[to]
+	first = c.last[to] + 1
+	c.last[to] += uint64(max(n, 0))
+	return first
 }
+
+// Next returns the next counter for the destination and counts it as used.
+func (c *Counters) Next(to Destination) uint64 { return c.Take(to, 1) }
 
 // First returns the counter that Next will return: what the reply to a join says.
 func (c *Counters) First(to Destination) uint64 { return c.last[to] + 1 }

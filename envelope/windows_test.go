@@ -50,8 +50,8 @@ func TestLiveWindows(t *testing.T) {
 			must(t, w.Join(Stream{sender, toTopic}, c.join, until, 0))
 		}
 		for i, s := range c.steps {
-			use := Use{Stream: Stream{sender, s.to}, Counter: s.counter, Until: until}
-			if err := w.Commit(use, s.at); !errors.Is(err, s.want) {
+			use := Uses{Stream: Stream{sender, s.to}, First: s.counter, Until: until}
+			if err := commitOne(w, use, s.at); !errors.Is(err, s.want) {
 				t.Errorf("%s, step %d: %v, want %v", name, i, err, s.want)
 			}
 		}
@@ -62,9 +62,9 @@ func TestLiveWindows(t *testing.T) {
 func TestJoinAgain(t *testing.T) {
 	w, s := NewLiveWindows(1), Stream{sender, toTopic}
 	must(t, w.Join(s, 5, 1000, 0))
-	must(t, w.Commit(Use{Stream: s, Counter: 5, Until: 1000}, 0))
+	must(t, commitOne(w, Uses{Stream: s, First: 5, Until: 1000}, 0))
 	must(t, w.Join(s, 1, 1000, 0))
-	if err := w.Commit(Use{Stream: s, Counter: 5, Until: 1000}, 0); !errors.Is(err, ErrReplayed) {
+	if err := commitOne(w, Uses{Stream: s, First: 5, Until: 1000}, 0); !errors.Is(err, ErrReplayed) {
 		t.Errorf("got %v", err)
 	}
 	if err := w.Join(s, 1, 1000, 1000); !errors.Is(err, identity.ErrExpired) {
@@ -87,7 +87,7 @@ func TestCommitConcurrently(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for counter := uint64(1); counter <= 200; counter++ {
-				if w.Commit(Use{Stream: Stream{sender, toProcess}, Counter: counter, Until: 1000}, 0) == nil {
+				if commitOne(w, Uses{Stream: Stream{sender, toProcess}, First: counter, Until: 1000}, 0) == nil {
 					accepted.Add(1)
 				}
 			}

@@ -78,19 +78,19 @@ func (w *world) request() Draft {
 	return Draft{
 		To: ToProcess(w.bob.ID(), w.me.Credential().ID()), Subject: subject, Purpose: Request, Issued: now,
 		Expires: now + 5_000, Counter: 1, ContentType: "text/plain", Content: []byte("hello"),
-		Trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+		Trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", Protection: SealedTo(w.me.SealingKey()),
 	}
 }
 
 func (w *world) event() Draft {
 	d := w.request()
-	d.To, d.Subject, d.Purpose = ToTopic(topic), topicOn, Event
+	d.To, d.Subject, d.Purpose, d.Protection = ToTopic(topic), topicOn, Event, Unencrypted()
 	return d
 }
 
 func (w *world) letter() Draft {
 	d := w.request()
-	d.To, d.Expires = ToInbox(w.bob.ID(), w.mail), now+MaxMailLife
+	d.To, d.Expires, d.Protection = ToInbox(w.bob.ID(), w.mail), now+MaxMailLife, SealedTo(w.mailKey)
 	return d
 }
 
@@ -111,14 +111,7 @@ func (w *world) inboundEvent() Inbound {
 
 // compose makes the statement that alice's process would sign, for tests that change it before it is signed.
 func (w *world) compose(d Draft) Envelope {
-	var key []byte
-	switch d.To.Place {
-	case AtProcess:
-		key = w.me.SealingKey()
-	case AtInbox:
-		key = w.mailKey
-	}
-	e, err := compose(w.from, d, key, rand.Reader)
+	e, _, err := compose(w.from, &d, rand.Reader)
 	must(w.t, err)
 	return e
 }
@@ -184,22 +177,28 @@ func (a *fakeAuthority) Authorise(Sender, Envelope) error { return a.denial }
 type countingWindows struct {
 	Windows
 	commits int
-	last    Use
+	last    Uses
 }
 
-func (w *countingWindows) Commit(use Use, now int64) error {
+func (w *countingWindows) Commit(uses Uses, verdicts []error, now int64) {
 	w.commits++
-	w.last = use
-	return w.Windows.Commit(use, now)
+	w.last = uses
+	w.Windows.Commit(uses, verdicts, now)
+}
+
+// commitOne gives the windows one counter.
+func commitOne(w Windows, uses Uses, now int64) error {
+	verdicts := []error{nil}
+	w.Commit(uses, verdicts, now)
+	return verdicts[0]
 }
 
 // mailWindows remember mail by its id, as a durable store would.
 type mailWindows map[wire.Digest]bool
 
-func (w mailWindows) Commit(use Use, _ int64) error {
-	if w[use.ID] {
-		return ErrReplayed
+func (w mailWindows) Commit(uses Uses, verdicts []error, _ int64) {
+	if w[uses.ID] {
+		verdicts[0] = ErrReplayed
 	}
-	w[use.ID] = true
-	return nil
+	w[uses.ID] = true
 }

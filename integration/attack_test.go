@@ -95,14 +95,15 @@ func (r *rogue) seal(to identity.ID, process wire.Digest, said string) (subject 
 	r.counter++
 	now := time.Now().UnixMilli()
 	subject = bus.In(r.profile.Realm).Request(to, bus.TokenOf(process), r.process.Principal())
-	raw, _, err = envelope.Seal(r.process, envelope.Draft{
+	signed, err := envelope.Seal(r.process, envelope.Draft{
 		To: envelope.ToProcess(to, process), Subject: subject, Purpose: envelope.Request, Issued: now,
 		Expires: now + 30_000, Counter: r.counter, Content: content,
-	}, key, rand.Reader)
+		Protection: envelope.SealedTo(key),
+	}, rand.Reader)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	return subject, raw
+	return subject, signed.Raw
 }
 
 func (r *rogue) publish(subject string, raw []byte) {

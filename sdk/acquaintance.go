@@ -3,6 +3,7 @@ package sdk
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/seed-3e86d5b2/conclave/bus"
@@ -23,12 +24,19 @@ type acquaintances struct {
 	keys      sealingKeys
 	strangers strangers // whom the node is asked about
 	unjoined  strangers // whose topics it is asked about
+	disowned  strangers // who are told that their sessions are not known
+	instances instances
 	turns     turnstile
+	roots     *envelope.Roots // of batches whose signatures were checked
+	senders   *keyring        // keys of topics that were joined
 }
 
 func newAcquaintances(l *link) *acquaintances {
 	return &acquaintances{
-		link: l, peers: bus.NewPeers(l.realm, maxPeers, l.rights), windows: envelope.NewLiveWindows(maxStreams),
+		link: l, peers: bus.NewPeers(l.realm, maxPeers, l.rights, l.plain), windows: envelope.NewLiveWindows(maxStreams),
+		strangers: strangers{most: strangerAsks}, unjoined: strangers{most: strangerAsks},
+		disowned: strangers{most: disownAsks},
+		roots:    envelope.NewRoots(maxRoots), senders: newKeyring(maxStreams, l.now),
 	}
 }
 
@@ -56,32 +64,32 @@ func whoOf(nameOrKey string) (control.Who, error) {
 }
 
 // find asks the node who is there, verifies each answer, and remembers the senders. What does not verify is left out.
-func (q *acquaintances) find(ctx context.Context, f control.Find) ([]instance, error) {
+func (q *acquaintances) find(ctx context.Context, f control.Find) ([]*instance, error) {
 	var found control.Found
 	if err := q.link.ask(ctx, control.OpFind, f, &found); err != nil {
 		return nil, err
 	}
 	l := *q.link.lore.Load()
-	var list []instance
+	var list []*instance
 	for _, v := range found.Processes {
 		i, err := verifyInstance(v, l, q.link.now())
 		if err != nil {
 			q.link.options.logger.Warn("process left out", "code", string(fault.CodeOf(err)), "error", err)
 			continue
 		}
-		if i.presence.IsZero() || !offers(i, f, l) {
+		if i.presence.IsZero() || !offers(&i, f, l) {
 			continue
 		}
 		if err := q.peers.Add(v.Credential, i.ticket, q.link.now()); err != nil {
 			continue // superseded or quarantined meanwhile
 		}
-		list = append(list, i)
+		list = append(list, &i)
 	}
 	return list, nil
 }
 
 // offers checks that the process itself, its principal's granted card, and its level say what was looked for.
-func offers(i instance, f control.Find, l lore) bool {
+func offers(i *instance, f control.Find, l lore) bool {
 	if f.Capability == "" {
 		return true
 	}
@@ -103,29 +111,13 @@ func contains(list []string, s string) bool {
 }
 
 // pick returns a live process that serves the target: among several the next one in turn.
-func (q *acquaintances) pick(ctx context.Context, to Target) (instance, error) {
-	f := control.Find{Capability: to.capability}
-	if to.who != "" {
-		w, err := whoOf(to.who)
-		if err != nil {
-			return instance{}, err
-		}
-		f.ID, f.Name = w.ID, w.Name
-	}
-	found, err := q.find(ctx, f)
+func (q *acquaintances) pick(ctx context.Context, to Target) (*instance, error) {
+	candidates, err := q.candidates(ctx, to)
 	if err != nil {
-		return instance{}, err
-	}
-	own := q.link.current().process.Credential().ID()
-	candidates := found[:0]
-	for _, i := range found {
-		named := to.who == "" || i.ticket.Statement().Name == to.who || i.ticket.Statement().Principal.String() == to.who
-		if named && i.credential.ID() != own {
-			candidates = append(candidates, i)
-		}
+		return nil, err
 	}
 	if len(candidates) == 0 {
-		return instance{}, fmt.Errorf("%w: %s", ErrNoResponder, to)
+		return nil, fmt.Errorf("%w: %s", ErrNoResponder, to)
 	}
 	return candidates[q.turns.next(to)%uint64(len(candidates))], nil
 }
@@ -212,6 +204,33 @@ func (q *acquaintances) meet(ctx context.Context, from identity.ID, credential w
 		return err
 	}
 	return q.peers.Add(v.Credential, i.ticket, q.link.now())
+}
+
+// heard is told that something of principals has changed: what was said of them before counts no longer.
+func (q *acquaintances) heard(ids []identity.ID) {
+	q.instances.dropPrincipals(ids)
+	q.relearn(ids)
+	for _, s := range q.link.sessions() {
+		s.publishing.review()
+		s.exchanges.review(ids)
+	}
+}
+
+// renewReaders learns new tickets of those who read this agent's topics, when half of a ticket's life is over. Who gets
+// none loses its right when the ticket ends.
+func (q *acquaintances) renewReaders() {
+	var due []identity.ID
+	for _, s := range q.link.sessions() {
+		due = append(due, s.publishing.due()...)
+	}
+	if len(due) == 0 {
+		return
+	}
+	slices.SortFunc(due, identity.ID.Compare)
+	q.relearn(slices.Compact(due))
+	for _, s := range q.link.sessions() {
+		s.publishing.review()
+	}
 }
 
 // relearn fetches new tickets of principals that this agent has dealt with.

@@ -15,13 +15,18 @@ type Agent struct {
 	circle   *acquaintances // whom it deals with
 	service  *service       // what it offers
 	reading  *reading       // what it subscribed to
+	pool     *pool          // where it checks what it receives
 	docket   *docket        // what it has decided, and decides on
 	executor *executor      // what it does once decided
+	calling  calling        // what goes around its calls
+	streams  streams        // those that it serves
+	shelf    shelf          // what others may fetch
 }
 
 const (
 	maxPeers     = 16384            // principals whose tickets are remembered
-	maxStreams   = 65536            // senders' counters that are remembered
+	maxStreams   = 65536            // senders' counters and topics' keys that are remembered
+	maxRoots     = 1024             // heads of batches whose signatures were checked
 	maxHandlers  = 256              // requests and messages handled at a time
 	callTime     = 30 * time.Second // for calls whose context has no deadline
 	liveTime     = 60 * 1000        // ms: life of an envelope
@@ -64,7 +69,9 @@ func assemble(o options, as known) *Agent {
 	a := &Agent{crew: newCrew()}
 	a.link = &link{options: o, known: as, realm: as.Realm, crew: a.crew, news: newBell()}
 	a.circle = newAcquaintances(a.link)
+	a.pool = &pool{crew: a.crew}
 	a.service = newService(a.link)
+	a.service.reserved = map[string]HandlerFunc{blobCapability: a.streams.serving(a.shelf.serve)}
 	a.reading = &reading{link: a.link}
 	a.docket = &docket{link: a.link}
 	a.executor = &executor{link: a.link, docket: a.docket, executing: map[Digest]bool{}}
@@ -99,7 +106,8 @@ func (a *Agent) Run(ctx context.Context) error {
 }
 
 // Close stops taking requests, waits for handlers that run until ctx ends, cancels the contexts of those that still do,
-// and disconnects once they have returned. It must not be called from a handler. Calling it again does nothing.
+// lets out what was published, until ctx ends, and disconnects. It must not be called from a handler. Calling it again
+// does nothing.
 func (a *Agent) Close(ctx context.Context) error {
 	if !a.crew.shut() {
 		return nil

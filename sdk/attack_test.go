@@ -272,12 +272,13 @@ func (o *outlaw) request(t *testing.T, realm *sdktest.Realm, like sdktest.Packet
 	d := envelope.Draft{
 		To: e.Claim.To, Subject: bus.In(realm.ID()).Request(subject.To, subject.Process, o.process.Principal()),
 		Purpose: envelope.Request, Issued: now, Expires: now + 60_000, Counter: o.counters.Next(e.Claim.To), Content: body,
+		Protection: envelope.SealedTo(key),
 	}
-	raw, _, err := envelope.Seal(o.process, d, key, nil)
+	signed, err := envelope.Seal(o.process, d, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return sdktest.Packet{From: o.process.Principal(), Subject: d.Subject, Data: raw}
+	return sdktest.Packet{From: o.process.Principal(), Subject: d.Subject, Data: signed.Raw}
 }
 
 // content is a request's, as the SDK writes it.
@@ -393,9 +394,26 @@ func TestAttackQuarantinedServer(t *testing.T) {
 	attack(t, func(t *testing.T, s *scene) {
 		mustCall(t, s.alice, sdk.To("bob", "text.upper"))
 		s.realm.Quarantine(t, "bob")
+		settle() // until alice has heard of it
 		_, err := call(t, s.alice, sdk.To("bob", "text.upper"))
 		wantCode(t, err, sdk.CodeNoResponder)
 		s.wantHandled(t, "bob alice hello")
+	})
+}
+
+// Who waits for the answer of a process that is silenced does not wait for ever, and is told what is not known.
+func TestAttackQuarantineOfWhoIsAsked(t *testing.T) {
+	in(t, func(t *testing.T, realm *sdktest.Realm) {
+		alice, bob := realm.Agent(t, "alice"), realm.Agent(t, "bob")
+		entered, _ := slow(t, bob)
+		result := begin(t, alice, sdk.Any("text.slow"))
+		<-entered
+		began := time.Now()
+		realm.Quarantine(t, "bob")
+		wantCode(t, <-result, sdk.CodeUncertain)
+		if waited := time.Since(began); waited > time.Second {
+			t.Errorf("waited %s", waited)
+		}
 	})
 }
 

@@ -2,11 +2,11 @@ package sdk
 
 import (
 	"context"
-	"fmt"
+	"errors"
 
-	"github.com/seed-3e86d5b2/conclave/bus"
 	"github.com/seed-3e86d5b2/conclave/envelope"
-	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/internal/control"
+	"github.com/seed-3e86d5b2/conclave/internal/fault"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 )
 
@@ -22,6 +22,23 @@ func Any(capability string) Target { return Target{capability: capability} }
 // To is exactly one agent, by name or nkey.
 func To(nameOrKey, capability string) Target { return Target{who: nameOrKey, capability: capability} }
 
+// find is the question to the node.
+func (t Target) find() (control.Find, error) {
+	f := control.Find{Capability: t.capability}
+	if t.who == "" {
+		return f, nil
+	}
+	w, err := whoOf(t.who)
+	f.ID, f.Name = w.ID, w.Name
+	return f, err
+}
+
+// names reports whether the instance is of the agent that the target names.
+func (t Target) names(i *instance) bool {
+	s := i.ticket.Statement()
+	return t.who == "" || s.Name == t.who || s.Principal.String() == t.who
+}
+
 // String returns the target as people read it.
 func (t Target) String() string {
 	if t.who == "" {
@@ -35,29 +52,50 @@ func (t Target) String() string {
 // which the request may have been handled; denied, at once, for what this agent's own level may not call; and the
 // handler's, with its code.
 func (a *Agent) CallBytes(ctx context.Context, to Target, content []byte) ([]byte, error) {
+	return a.calling.around(a.callBytes)(ctx, to, content)
+}
+
+func (a *Agent) callBytes(ctx context.Context, to Target, content []byte) ([]byte, error) {
 	if _, limited := ctx.Deadline(); !limited {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, callTime)
 		defer cancel()
 	}
-	if a.crew.ctx.Err() != nil {
-		return nil, ErrClosed
-	}
 	s := a.link.current()
-	if level := s.hearing.at(); !identity.MatchCapability(a.link.rights(level).Call, to.capability) {
-		return nil, fmt.Errorf("%w: %s at %s may not call %s", bus.ErrDenied, a.ID().Role(), level, to.capability)
-	}
-	i, err := a.circle.pick(ctx, to)
-	if err != nil {
+	if err := mayCall(s, to.capability); err != nil {
 		return nil, err
 	}
 	body, err := wire.Encode(requestContent{Capability: to.capability, Body: content})
 	if err != nil {
 		return nil, err
 	}
-	m, err := s.exchanges.ask(ctx, i, envelope.Request, body)
-	if err != nil {
-		return nil, err
+	for range maxPicks {
+		var i *instance
+		if i, err = a.circle.pick(ctx, to); err != nil {
+			return nil, err
+		}
+		var m *envelope.Message
+		if m, err = s.exchanges.ask(ctx, i, envelope.Request, body); err == nil {
+			return m.Content(), nil
+		}
+		if gone(err) {
+			a.circle.instances.dropProcess(i.credential.ID())
+		}
+		if refused := (*unhandled)(nil); !errors.As(err, &refused) {
+			break // it may have been handled
+		}
 	}
-	return m.Content(), nil
+	return nil, err
+}
+
+// maxPicks bounds the processes that one call turns to: further ones only where those before have not handled it.
+const maxPicks = 3
+
+// gone reports whether an error says that a process may not be there any more.
+func gone(err error) bool {
+	switch fault.CodeOf(err) {
+	case fault.Uncertain, fault.Unreachable, fault.NoResponder:
+		return true
+	}
+	return false
 }

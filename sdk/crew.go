@@ -10,7 +10,9 @@ type crew struct {
 	ctx    context.Context // ends when the last handler has, or may run no longer
 	stop   context.CancelFunc
 	slots  chan struct{} // of handlers
-	chores chan struct{} // of what handlers may wait for: replies, new tickets, joins
+	chores chan struct{} // of what handlers may wait for: new tickets, refusals, joins
+	parked chan struct{} // holds one: a handler's goroutine that waits for the next
+	idle   chan func()   // to that one
 
 	mu       sync.Mutex // held while anything is started
 	closed   bool
@@ -19,7 +21,10 @@ type crew struct {
 }
 
 func newCrew() *crew {
-	c := &crew{slots: make(chan struct{}, maxHandlers), chores: make(chan struct{}, maxHandlers)}
+	c := &crew{
+		slots: make(chan struct{}, maxHandlers), chores: make(chan struct{}, maxHandlers),
+		parked: make(chan struct{}, 1), idle: make(chan func()),
+	}
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	return c
 }
@@ -39,24 +44,63 @@ func (c *crew) keep(loop func()) bool {
 func (c *crew) spawn(fn func()) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return !c.closed && start(&c.handlers, c.slots, fn)
+	if c.closed {
+		return false
+	}
+	select {
+	case c.slots <- struct{}{}:
+	default:
+		return false
+	}
+	c.handlers.Add(1)
+	select {
+	case c.idle <- fn:
+	default:
+		c.running.Go(func() { c.work(fn) })
+	}
+	return true
+}
+
+// work runs handlers, the first one and those that come while it is the one that waits for them: a goroutine that has
+// run one has the stack that the next one needs.
+func (c *crew) work(fn func()) {
+	for fn != nil {
+		fn()
+		<-c.slots
+		c.handlers.Done()
+		fn = c.next()
+	}
+}
+
+func (c *crew) next() func() {
+	select {
+	case c.parked <- struct{}{}:
+	default:
+		return nil
+	}
+	defer func() { <-c.parked }()
+	select {
+	case fn := <-c.idle:
+		return fn
+	case <-c.ctx.Done():
+		return nil
+	}
 }
 
 // chore runs what handlers may wait for, so that they cannot take all the room from it, and also while they end.
 func (c *crew) chore(fn func()) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.ctx.Err() == nil && start(&c.running, c.chores, fn)
-}
-
-func start(group *sync.WaitGroup, slots chan struct{}, fn func()) bool {
+	if c.ctx.Err() != nil {
+		return false
+	}
 	select {
-	case slots <- struct{}{}:
+	case c.chores <- struct{}{}:
 	default:
 		return false
 	}
-	group.Go(func() {
-		defer func() { <-slots }()
+	c.running.Go(func() {
+		defer func() { <-c.chores }()
 		fn()
 	})
 	return true

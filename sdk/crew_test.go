@@ -82,3 +82,36 @@ func TestTurnsAreOfATarget(t *testing.T) {
 		t.Errorf("%d targets are remembered", len(turns.last))
 	}
 }
+
+// One goroutine that has run a handler waits for the next one; a crew that ends does not wait for it.
+func TestAHandlersGoroutineWaitsForTheNextOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrew()
+		ran := 0
+		for range 10 {
+			if !c.spawn(func() { ran++ }) {
+				t.Fatal("no room")
+			}
+			synctest.Wait()
+			if len(c.parked) != 1 || len(c.slots) != 0 {
+				t.Fatalf("%d wait, %d slots are taken", len(c.parked), len(c.slots))
+			}
+		}
+		release := make(chan struct{})
+		for range 5 {
+			c.spawn(func() { <-release })
+		}
+		synctest.Wait()
+		if len(c.parked) != 0 || len(c.slots) != 5 {
+			t.Errorf("%d wait, %d slots are taken", len(c.parked), len(c.slots))
+		}
+		close(release)
+		synctest.Wait()
+		if ran != 10 || len(c.parked) != 1 {
+			t.Errorf("ran %d, %d wait", ran, len(c.parked))
+		}
+		c.shut()
+		c.finish(context.Background())
+		c.wait()
+	})
+}

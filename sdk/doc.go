@@ -10,8 +10,12 @@
 //
 // Whatever reaches a handler was signed by the agent that From names, for this process, unaltered, not seen before,
 // and within that agent's rights. There is no way to read a payload that was not verified, and no option that turns a
-// check off. Payloads of requests and replies are encrypted to the one process that they are for; topics are signed
-// but not yet encrypted.
+// check off. Requests and replies are encrypted for the one process that they are for, under a session's key after
+// the first ones. Messages of a topic are encrypted for the processes that joined their publisher and may read it, and
+// for them only as long as they may, unless the realm's policy leaves the topic plain.
+//
+// [Agent.PublishBytes] queues and returns: what waits is signed together, in frames, when the signer is free, and a lone
+// message goes at once. [Receipt.Wait] and [Agent.Flush] return when the node has it.
 //
 // The typed functions speak JSON and check it against the schema of the Go type; HandleBytes, CallBytes, PublishBytes
 // and SubscribeBytes carry bytes as they are.

@@ -127,3 +127,19 @@ func (l *list[T]) all() []T {
 	defer l.mu.Unlock()
 	return slices.Clone(l.items)
 }
+
+// lines keeps what an agent's logger was told.
+type lines struct{ list[string] }
+
+func (l *lines) Enabled(context.Context, slog.Level) bool { return true }
+
+func (l *lines) Handle(_ context.Context, r slog.Record) error {
+	l.add(r.Message)
+	return nil
+}
+
+func (l *lines) WithAttrs([]slog.Attr) slog.Handler { return l }
+
+func (l *lines) WithGroup(string) slog.Handler { return l }
+
+func (l *lines) option() sdktest.AgentOption { return sdktest.With(sdk.WithLogger(slog.New(l))) }

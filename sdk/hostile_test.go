@@ -141,14 +141,15 @@ func TestStrangersDoNotSpendTheReceiversRate(t *testing.T) {
 		for range 100 {
 			ghost := newProcess(t, realm, realm.Profile(t, "mallory").Signer) // that never connected
 			now := time.Now().UnixMilli()
-			raw, _, err := envelope.Seal(ghost, envelope.Draft{
+			signed, err := envelope.Seal(ghost, envelope.Draft{
 				To: envelope.ToProcess(bob.ID(), bob.Process()), Purpose: envelope.Request, Subject: subject, Counter: 1,
 				Issued: now, Expires: now + 60_000, Content: []byte("boo"),
-			}, ghost.SealingKey(), rand.Reader)
+				Protection: envelope.SealedTo(ghost.SealingKey()),
+			}, rand.Reader)
 			if err != nil {
 				t.Fatal(err)
 			}
-			realm.Inject(t, sdktest.Packet{Subject: subject, Data: raw})
+			realm.Inject(t, sdktest.Packet{Subject: subject, Data: signed.Raw})
 		}
 		if n := asked() - before; n == 0 || n > bus.MaxProcesses {
 			t.Errorf("100 envelopes of strangers made the receiver ask %d times", n)

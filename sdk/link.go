@@ -53,11 +53,11 @@ func (l *link) end() []*session {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.ended = true
-	sessions := slices.Clone(l.retired)
+	list := slices.Clone(l.retired)
 	if l.session != nil {
-		sessions = append(sessions, l.session)
+		list = append(list, l.session)
 	}
-	return sessions
+	return list
 }
 
 func (l *link) id() identity.ID { return l.known.Signer.ID() }
@@ -66,6 +66,20 @@ func (l *link) now() int64 { return time.Now().UnixMilli() }
 
 // rights returns what the policy in force lets a level do.
 func (l *link) rights(level identity.Level) trust.Rights { return l.lore.Load().policy.Rights(level) }
+
+// plain reports whether the policy in force leaves a topic's messages readable to anybody.
+func (l *link) plain(topic string) bool { return l.lore.Load().policy.PlainTopic(topic) }
+
+// sessions returns the session in use and those that still receive.
+func (l *link) sessions() []*session {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	list := slices.Clone(l.retired)
+	if l.session != nil {
+		list = append(list, l.session)
+	}
+	return list
+}
 
 // current returns the session in use.
 func (l *link) current() *session {
@@ -122,6 +136,10 @@ func (l *link) onDropped(pattern string, n uint64) {
 	l.options.logger.Warn("messages dropped: the handler is slower than the senders", "subject", pattern, "count", n)
 }
 
+func (l *link) onUnsent(subject string, err error) {
+	l.options.logger.Warn("not sent", "subject", subject, "code", string(fault.CodeOf(err)), "error", err)
+}
+
 func (l *link) onRefused(err error) {
 	l.options.logger.Warn("the node refused a publication or subscription", "error", err)
 }
@@ -154,6 +172,7 @@ func (l *link) renew() error {
 	if err := l.moved(fresh); err != nil {
 		return errors.Join(err, fresh.close(ctx))
 	}
+	fresh.egress.hold()
 	l.mu.Lock()
 	if l.ended {
 		l.mu.Unlock()
@@ -163,6 +182,9 @@ func (l *link) renew() error {
 	ended := l.retired
 	l.session, l.retired = fresh, []*session{old}
 	l.mu.Unlock()
+	old.egress.retire() // what was queued goes out before what follows it
+	err = old.egress.drained(ctx)
+	fresh.egress.release()
 	for _, s := range ended {
 		err = errors.Join(err, s.close(ctx))
 	}

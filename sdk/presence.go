@@ -78,7 +78,8 @@ func withdraw(ctx context.Context, sessions []*session) {
 	}
 }
 
-// keepPresent announces the process as long as it serves or publishes anything, and keeps readers joined.
+// keepPresent announces the process as long as it serves or publishes anything, keeps readers joined, and learns new
+// tickets of those who read its topics.
 func keepPresent(a *Agent) {
 	tick := time.NewTicker(announceTime)
 	defer tick.Stop()
@@ -96,6 +97,7 @@ func keepPresent(a *Agent) {
 			}
 		}
 		a.reading.rejoin(ctx)
+		a.circle.renewReaders()
 		cancel()
 	}
 }

@@ -23,10 +23,11 @@ type service struct {
 	link  *link
 	cards lane // for publishing a card: they have a sequence
 
-	mu         sync.Mutex
+	mu         sync.RWMutex
 	capability map[string]*served // by name
 	topics     map[string]bool    // published on
 	middleware []Middleware
+	reserved   map[string]HandlerFunc // by the name of a capability that every agent has, and no card shows
 }
 
 func newService(l *link) *service {
@@ -57,6 +58,9 @@ func (v *service) wrap(h HandlerFunc) HandlerFunc {
 func (v *service) handle(card discovery.Capability, h HandlerFunc, opts []HandleOption) error {
 	if err := identity.CheckCapability(card.Name); err != nil {
 		return err
+	}
+	if v.reserved[card.Name] != nil {
+		return Errorf(fault.Usage, "sdk: %s is reserved", card.Name)
 	}
 	for _, opt := range opts {
 		opt(&card)
@@ -91,8 +95,8 @@ func (v *service) offered() (capabilities, topics []string) {
 }
 
 func (v *service) publishes(topic string) bool {
-	v.mu.Lock()
-	defer v.mu.Unlock()
+	v.mu.RLock()
+	defer v.mu.RUnlock()
 	return v.topics[topic]
 }
 
@@ -151,15 +155,17 @@ func (v *service) serve(ctx context.Context, m *envelope.Message) ([]byte, error
 	v.mu.Lock()
 	h := v.capability[r.Capability]
 	v.mu.Unlock()
+	if reserved := v.reserved[r.Capability]; reserved != nil {
+		h = &served{handler: reserved}
+	}
 	if h == nil {
 		return nil, fmt.Errorf("%w: %.128q", ErrNoResponder, r.Capability)
 	}
 	if !identity.MatchCapability(v.link.rights(m.From().Level).Call, r.Capability) {
 		return nil, fmt.Errorf("%w: %s may not call %s", bus.ErrDenied, m.From().Level, r.Capability)
 	}
-	return h.handler(ctx, &Delivery{
-		ID: m.ID(), From: peerOf(m.From()), Capability: r.Capability, Content: r.Body, Evidence: m.Raw(),
-	})
+	d := &Delivery{From: peerOf(m.From()), Capability: r.Capability, Content: r.Body, Trace: m.Envelope().Trace, message: m}
+	return h.handler(withTrace(ctx, d.Trace), d)
 }
 
 // advertise announces the process as a publisher on the topic, which the level must allow.

@@ -2,11 +2,9 @@ package sdk
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/seed-3e86d5b2/conclave/bus"
 	"github.com/seed-3e86d5b2/conclave/bus/natsbus"
@@ -26,12 +24,13 @@ type session struct {
 	control *control.Client
 	subject bus.Realm
 
-	exchanges exchanges
-	presence  presence
-	hearing   hearing
-
-	mu       sync.Mutex
-	counters envelope.Counters
+	exchanges  exchanges
+	presence   presence
+	hearing    hearing
+	publishing publishing
+	egress     *egress
+	spelling   spelling
+	keys       *keyring // of sessions that others have opened with requests
 }
 
 // openSession makes fresh keys, connects and verifies the realm.
@@ -43,9 +42,11 @@ func openSession(ctx context.Context, a *Agent) (*session, error) {
 	s := &session{
 		agent: a, process: process, token: bus.TokenOf(process.Credential().ID()), subject: bus.In(a.link.realm),
 	}
-	s.exchanges = exchanges{session: s, waiting: map[bus.Token]*exchange{}}
+	s.exchanges = exchanges{session: s, waiting: map[string]*exchange{}}
 	s.presence.session, s.presence.turn = s, newLane()
-	s.hearing.session = s
+	s.hearing.session, s.publishing.session = s, s
+	s.spelling.from, s.spelling.realm = a.ID(), s.subject
+	s.keys = newKeyring(maxSessions, a.link.now)
 	known, options := a.link.known, a.link.options
 	presentation := natsbus.Presentation{Connect: process.Connect(), Statement: process.Credential().Raw()}
 	s.conn, err = options.transport(ctx, natsbus.Options{
@@ -56,8 +57,9 @@ func openSession(ctx context.Context, a *Agent) (*session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
+	s.egress = newEgress(process, s.conn, a.link.now, a.link.onUnsent)
 	if err := s.begin(ctx); err != nil {
-		return nil, errors.Join(err, s.conn.Close(context.WithoutCancel(ctx)))
+		return nil, errors.Join(err, s.close(context.WithoutCancel(ctx)))
 	}
 	return s, nil
 }
@@ -120,10 +122,14 @@ func (s *session) self(ctx context.Context) (Peer, error) {
 // onConnected is called when the connection stands again: the node may be a new one that knows of no presence.
 func (s *session) onConnected() {
 	s.presence.current.Store(false)
+	s.agent.circle.instances.clear()
 	s.agent.link.news.ring()
 }
 
-func (s *session) close(ctx context.Context) error { return s.conn.Close(ctx) }
+// close lets out what is queued, until ctx ends, and disconnects.
+func (s *session) close(ctx context.Context) error {
+	return errors.Join(s.egress.close(ctx), s.conn.Close(ctx))
+}
 
 // onHint wakes those who wait for decisions, and renews what is known of principals that changed.
 func (s *session) onHint(_ string, data []byte) {
@@ -133,7 +139,7 @@ func (s *session) onHint(_ string, data []byte) {
 	}
 	a := s.agent
 	if len(h.Members) > 0 {
-		a.crew.chore(func() { a.circle.relearn(h.Members) })
+		a.crew.chore(func() { a.circle.heard(h.Members) })
 	}
 	if slices.Contains(h.Members, a.ID()) {
 		a.crew.chore(s.hearing.relevel)
@@ -143,47 +149,50 @@ func (s *session) onHint(_ string, data []byte) {
 	}
 }
 
-// send seals one envelope to a process or topic and publishes it. It returns the envelope's id.
-func (s *session) send(ctx context.Context, d envelope.Draft, sealingKey []byte) (wire.Digest, error) {
-	raw, id, err := s.seal(d, sealingKey)
-	if err != nil {
-		return wire.Digest{}, err
-	}
-	return id, s.conn.Publish(ctx, d.Subject, raw)
-}
-
-func (s *session) seal(d envelope.Draft, sealingKey []byte) ([]byte, wire.Digest, error) {
-	d.Issued = s.agent.link.now()
-	d.Expires = d.Issued + liveTime
-	s.mu.Lock()
-	d.Counter = s.counters.Next(d.To)
-	s.mu.Unlock()
-	return envelope.Seal(s.process, d, sealingKey, rand.Reader)
+// check makes all checks of a delivery that change nothing.
+func (s *session) check(raw []byte, in envelope.Inbound) (*envelope.Checked, error) {
+	circle := s.agent.circle
+	in.Realm, in.Process, in.Roots = s.agent.link.realm, s.process, circle.roots
+	return envelope.Check(raw, in, circle.peers, s.agent.link.now())
 }
 
 // open verifies one delivery; where the sender is not known yet, it asks the node once and verifies what it says.
-func (s *session) open(ctx context.Context, raw []byte, in envelope.Inbound) (*envelope.Message, error) {
-	a := s.agent
-	in.Realm, in.Process = a.link.realm, s.process
-	m, err := envelope.Open(raw, in, a.circle.peers, a.circle.windows, a.link.now())
-	if err == nil || !unknownSender(err) {
-		return m, err
+func (s *session) open(ctx context.Context, raw []byte, in envelope.Inbound) ([]envelope.Opened, error) {
+	c, err := s.check(raw, in)
+	if err != nil && unknownSender(err) {
+		var subject bus.Subject
+		if subject, err = s.meet(ctx, raw, in.Subject, err); err == nil {
+			if c, err = s.check(raw, in); err == nil {
+				s.agent.circle.strangers.forgive(subject.From)
+			}
+		}
 	}
-	claimed, parseErr := wire.Parse[envelope.Envelope](raw, envelope.DefaultLimit)
+	if err != nil {
+		return nil, err
+	}
+	return s.commit(c), nil
+}
+
+// meet has the node say who the sender of a delivery is that was refused with err, if that may be asked now. It returns
+// the subject on which the delivery came.
+func (s *session) meet(ctx context.Context, raw []byte, on string, err error) (bus.Subject, error) {
+	circle := s.agent.circle
+	claim, parseErr := envelope.Peek(raw, envelope.DefaultLimit)
 	if parseErr != nil {
-		return nil, err
+		return bus.Subject{}, err
 	}
-	subject, parseErr := s.subject.Parse(in.Subject)
-	if parseErr != nil || subject.From != claimed.Claim.From || !a.circle.strangers.admit(subject.From, a.link.now()) {
-		return nil, err
+	subject, parseErr := s.subject.Parse(on)
+	if parseErr != nil || subject.From != claim.From || !circle.strangers.admit(subject.From, s.agent.link.now()) {
+		return bus.Subject{}, err
 	}
-	if meetErr := a.circle.meet(ctx, claimed.Claim.From, claimed.Claim.Credential); meetErr != nil {
-		return nil, errors.Join(err, meetErr)
+	if meetErr := circle.meet(ctx, claim.From, claim.Credential); meetErr != nil {
+		return bus.Subject{}, errors.Join(err, meetErr)
 	}
-	if m, err = envelope.Open(raw, in, a.circle.peers, a.circle.windows, a.link.now()); err == nil {
-		a.circle.strangers.forgive(subject.From)
-	}
-	return m, err
+	return subject, nil
+}
+
+func (s *session) commit(c *envelope.Checked) []envelope.Opened {
+	return c.Commit(s.agent.circle.windows, s.agent.link.now())
 }
 
 func unknownSender(err error) bool {

@@ -10,6 +10,8 @@ import (
 // strangers bounds how often what is not verified yet makes this agent ask the node who sent it: the answers are paid
 // for with its own rate. It is safe for concurrent use.
 type strangers struct {
+	most int // in strangerTime, of one sender
+
 	mu    sync.Mutex
 	since int64               // Unix milliseconds
 	asked map[identity.ID]int // since then, by the sender that the subject names
@@ -18,6 +20,7 @@ type strangers struct {
 const (
 	strangerTime = 10 * 1000        // ms
 	strangerAsks = bus.MaxProcesses // in that time that came to nothing
+	disownAsks   = maxHandlers      // requests of one sender in that time that are answered though they cannot be read
 )
 
 // admit reports whether the node may be asked about the sender once more, and counts it.
@@ -28,7 +31,7 @@ func (s *strangers) admit(from identity.ID, now int64) bool {
 		s.since, s.asked = now, map[identity.ID]int{}
 	}
 	s.asked[from]++
-	return s.asked[from] <= strangerAsks
+	return s.asked[from] <= s.most
 }
 
 // forgive takes back what was counted for a question that led to a verified message.

@@ -8,9 +8,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/bus"
 	"github.com/seed-3e86d5b2/conclave/envelope"
 	"github.com/seed-3e86d5b2/conclave/identity"
-	"github.com/seed-3e86d5b2/conclave/internal/control"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
-	"github.com/seed-3e86d5b2/conclave/internal/wire"
 )
 
 // Subscription is one reading of a topic or pattern of topics.
@@ -18,14 +16,22 @@ type Subscription struct {
 	agent   *Agent
 	pattern string
 	handler HandlerFunc
-
-	turn lane // for handling a message: the next session's come after the last one's
+	ingress *ingress
+	turn    lane // for handling a message
 
 	mu      sync.Mutex
 	sub     bus.Subscription // at the session in use; nil once stopped
 	dropped uint64           // by those before
-	joined  map[envelope.Stream]bool
+	streams map[envelope.Stream]*heard
 	stopped bool
+}
+
+func newSubscription(a *Agent, pattern string, handler HandlerFunc) *Subscription {
+	r := &Subscription{
+		agent: a, pattern: pattern, handler: handler, turn: newLane(), streams: map[envelope.Stream]*heard{},
+	}
+	r.ingress = newIngress(a.crew, a.pool, r.accept, func() { a.link.onDropped(pattern, 1) })
+	return r
 }
 
 // attach subscribes at a session and ends what it had before.
@@ -55,6 +61,7 @@ func (r *Subscription) attach(s *session) error {
 
 // Stop ends the subscription. The handler is not called any more once it returns, except by a call that is running.
 func (r *Subscription) Stop() error {
+	r.ingress.end()
 	r.mu.Lock()
 	r.stopped = true
 	sub := r.sub
@@ -70,121 +77,129 @@ func (r *Subscription) Stop() error {
 	return sub.Unsubscribe()
 }
 
-// Dropped returns how many messages did not fit the queue.
+// Dropped returns how many deliveries did not fit the bounded queues so far. One may have held many messages.
 func (r *Subscription) Dropped() uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.sub == nil {
-		return r.dropped
+	n := r.dropped + r.ingress.dropped()
+	if r.sub != nil {
+		n += r.sub.Dropped()
 	}
-	return r.dropped + r.sub.Dropped()
+	return n
 }
 
+// receive takes one delivery from the bus.
 func (r *Subscription) receive(s *session, subject string, data []byte) {
 	parsed, err := s.subject.Parse(subject)
 	if err != nil {
 		return
 	}
-	if r.turn.enter(s.agent.crew.ctx) != nil {
-		return // closed
+	r.ingress.take(parsed.From, newDelivery(s, subject, parsed.Topic, data))
+}
+
+// accept handles a delivery that was checked, in its sender's line.
+func (r *Subscription) accept(d *delivery) {
+	if d.err != nil && d.known != d.line.learned.Load() {
+		d.again() // what was missing may have been learned since
+	}
+	s := d.session
+	if d.err != nil && unknownSender(d.err) {
+		r.learn(d, func(ctx context.Context) error { return r.meet(ctx, d) })
+	}
+	joined := false
+	if u := (*envelope.UnknownKey)(nil); errors.As(d.err, &u) {
+		joined = r.learn(d, func(ctx context.Context) error { return r.greet(ctx, u.Envelope) })
+	}
+	var opened []envelope.Opened
+	if d.err == nil {
+		opened = s.commit(d.checked)
+		if len(opened) > 0 && errors.Is(opened[0].Err, envelope.ErrNotJoined) {
+			e := d.checked.Envelope()
+			if joined = r.learn(d, func(ctx context.Context) error { return r.greet(ctx, e) }); joined && d.err == nil {
+				opened = s.commit(d.checked)
+			}
+		}
+	}
+	if d.err != nil {
+		r.refuse(d.err, joined)
+	}
+	for _, o := range opened {
+		if o.Err != nil {
+			r.refuse(o.Err, joined)
+			continue
+		}
+		if !r.hand(o.Message, d.topic) {
+			return
+		}
+	}
+}
+
+// learn does what teaches this agent something about the sender of a delivery, and then checks the delivery anew. It
+// reports whether that was done.
+func (r *Subscription) learn(d *delivery, ask func(ctx context.Context) error) bool {
+	r.ingress.waiting(d.line, true)
+	defer r.ingress.waiting(d.line, false)
+	ctx, cancel := context.WithTimeout(r.agent.crew.ctx, askTime)
+	defer cancel()
+	if err := ask(ctx); err != nil {
+		if r.agent.crew.ctx.Err() == nil {
+			r.agent.link.options.logger.Debug("sender not learned", "subject", d.subject, "error", err)
+		}
+		return false
+	}
+	d.line.learned.Add(1)
+	d.again()
+	return true
+}
+
+// meet learns who the sender of a delivery is.
+func (r *Subscription) meet(ctx context.Context, d *delivery) error {
+	subject, err := d.session.meet(ctx, d.data, d.subject, d.err)
+	if err == nil {
+		r.agent.circle.strangers.forgive(subject.From)
+	}
+	return err
+}
+
+// refuse reports a message that is not handled. Those from before a join are refused as a matter of course: without
+// the publisher's own word nobody can tell whether they are new.
+func (r *Subscription) refuse(err error, joined bool) {
+	l := r.agent.link
+	if joined || errors.Is(err, envelope.ErrNotJoined) || errors.Is(err, envelope.ErrNoKey) || l.crew.ctx.Err() != nil {
+		l.options.logger.Debug("message not delivered", "pattern", r.pattern, "error", err)
+		return
+	}
+	l.options.logger.Warn("message refused", "code", string(fault.CodeOf(err)), "error", err)
+}
+
+// hand has one message handled, after those that other senders' lines hand over. It reports whether it may go on.
+func (r *Subscription) hand(m *envelope.Message, topic string) bool {
+	ctx := r.agent.crew.ctx
+	if r.turn.enter(ctx) != nil {
+		return false // closed
 	}
 	defer r.turn.leave()
 	r.mu.Lock()
 	stopped := r.stopped
 	r.mu.Unlock()
 	if stopped {
-		return
+		return false
 	}
-	m, err := s.open(s.agent.crew.ctx, data, envelope.Inbound{Subject: subject, Topic: parsed.Topic})
-	if errors.Is(err, envelope.ErrNotJoined) {
-		r.greet(data, parsed.Topic)
-		return
+	d := &Delivery{From: peerOf(m.From()), Topic: topic, Content: m.Content(), Trace: m.Envelope().Trace, message: m}
+	if _, err := r.handler(withTrace(ctx, d.Trace), d); err != nil {
+		r.agent.link.options.logger.Warn("message handler failed", "topic", topic, "error", err)
 	}
-	if err != nil {
-		s.agent.link.options.logger.Warn("message refused", "code", string(fault.CodeOf(err)), "error", err)
-		return
-	}
-	_, err = r.handler(s.agent.crew.ctx, &Delivery{
-		ID: m.ID(), From: peerOf(m.From()), Topic: parsed.Topic, Content: m.Content(), Evidence: m.Raw(),
-	})
-	if err != nil {
-		s.agent.link.options.logger.Warn("message handler failed", "topic", parsed.Topic, "error", err)
-	}
+	return true
 }
 
-// greet joins a publisher that was heard before it was joined. The message itself is lost: without the publisher's own
-// word nobody can tell whether it is new.
-func (r *Subscription) greet(data []byte, topic string) {
-	claimed, err := wire.Parse[envelope.Envelope](data, envelope.DefaultLimit)
-	if err != nil {
-		return
-	}
-	from := claimed.Claim.From
-	if !r.agent.circle.unjoined.admit(from, r.agent.link.now()) {
-		return // it is joined when publishers are next looked for
-	}
-	r.agent.crew.chore(func() {
-		ctx, cancel := context.WithTimeout(r.agent.crew.ctx, askTime)
-		defer cancel()
-		if err := r.joinFound(ctx, control.Find{ID: from, Topic: topic}); err != nil {
-			r.agent.link.options.logger.Debug("publisher not joined", "error", err)
-		}
-	})
-}
-
-// join joins every process that publishes on the topics now.
-func (r *Subscription) join(ctx context.Context) error {
-	return r.joinFound(ctx, control.Find{Topic: r.pattern})
-}
-
-func (r *Subscription) joinFound(ctx context.Context, f control.Find) error {
-	found, err := r.agent.circle.find(ctx, f)
-	if err != nil {
-		return err
-	}
-	s := r.agent.link.current()
-	for _, i := range found {
-		if i.credential.ID() == s.process.Credential().ID() {
-			continue
-		}
-		for _, topic := range i.presence.Statement().Topics {
-			if !identity.MatchCapability([]string{r.pattern}, topic) {
-				continue
-			}
-			if err := r.joinOne(ctx, s, i, topic); err != nil {
-				r.agent.link.options.logger.Warn("publisher not joined", "topic", topic, "error", err)
-			}
+// own reports whether an envelope is this agent's own process's, which does not read what it publishes.
+func (r *Subscription) own(e envelope.Envelope) bool {
+	for _, s := range r.agent.link.sessions() {
+		if s.process.Credential().ID() == e.Credential {
+			return true
 		}
 	}
-	return nil
+	return false
 }
 
-func (r *Subscription) joinOne(ctx context.Context, s *session, i instance, topic string) error {
-	stream := envelope.Stream{Credential: i.credential.ID(), To: envelope.ToTopic(topic)}
-	r.mu.Lock()
-	done := r.joined[stream]
-	r.mu.Unlock()
-	if done {
-		return nil
-	}
-	content, err := wire.Encode(joinContent{Topic: topic})
-	if err != nil {
-		return err
-	}
-	m, err := s.exchanges.ask(ctx, i, envelope.Join, content)
-	if err != nil {
-		return err
-	}
-	var j joinedContent
-	if err := wire.Decode(m.Content(), &j); err != nil {
-		return err
-	}
-	until := i.credential.Statement().Expires + identity.Skew
-	if err := r.agent.circle.windows.Join(stream, j.First, until, r.agent.link.now()); err != nil {
-		return err
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.joined[stream] = true
-	return nil
-}
+func covers(pattern, topic string) bool { return identity.MatchCapability([]string{pattern}, topic) }

@@ -2,52 +2,60 @@ package sdk
 
 import (
 	"context"
+	"errors"
 
-	"github.com/seed-3e86d5b2/conclave/bus"
 	"github.com/seed-3e86d5b2/conclave/envelope"
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/control"
 )
 
-// joinContent asks a publisher from which counter on its messages on a topic are to be accepted.
+// joinContent asks a publisher from which counter on its messages on a topic are to be accepted, and for the keys that
+// they are encrypted under.
 type joinContent struct {
 	Topic string `cbor:"1,keyasint"`
 }
 
-// joinedContent is the answer.
+// joinedContent is the answer. It travels encrypted.
 type joinedContent struct {
-	First uint64 `cbor:"1,keyasint"`
+	First   uint64   `cbor:"1,keyasint"`
+	Secrets [][]byte `cbor:"2,keyasint,omitempty"` // of sender keys, the one in use last; none of a plain topic
 }
 
-// Receipt is what a publisher gets for one message.
-type Receipt struct {
-	ID   Digest // names the envelope
-	conn bus.Conn
-}
-
-// Wait returns when the node has taken the message. Topics are live: whether anybody reads it is not said.
-func (r Receipt) Wait(ctx context.Context) error { return r.conn.Flush(ctx) }
-
-// PublishBytes signs one message and hands it to the connection. Readers that have joined this process get it at most
-// once. At the first message on a topic the process is announced as its publisher; readers that subscribed before
-// then join within a few seconds, and miss what was published until then.
+// PublishBytes queues one message to be signed and sent, and returns at once; it blocks while the queue is full. The
+// content is copied. Who must know that the message has left calls [Receipt.Wait] or [Agent.Flush]. Readers that have
+// joined this process get it at most once, those of one topic in the order in which it was published. It is encrypted
+// for them, unless the policy leaves the topic plain.
+//
+// At the first message on a topic the process is announced as its publisher; readers that subscribed before then join
+// within a few seconds, and miss what was published until then.
+//
+// Errors: an invalid topic, denied where the agent's level does not publish on it, too_large, [ErrClosed], ctx's.
 func (a *Agent) PublishBytes(ctx context.Context, topic string, content []byte) (Receipt, error) {
-	if err := identity.CheckCapability(topic); err != nil {
-		return Receipt{}, err
+	if !a.service.publishes(topic) {
+		if err := identity.CheckCapability(topic); err != nil {
+			return Receipt{}, err
+		}
+		if err := a.Advertise(ctx, topic); err != nil {
+			return Receipt{}, err
+		}
 	}
-	if err := a.Advertise(ctx, topic); err != nil {
-		return Receipt{}, err
+	m := envelope.Member{Content: content, Trace: traceOf(ctx)}
+	for {
+		s := a.link.current()
+		t, err := s.publishing.to(topic)
+		if err != nil {
+			return Receipt{}, err
+		}
+		r, err := s.egress.post(ctx, &t.route, m)
+		if !errors.Is(err, errRetired) {
+			return r, err
+		}
 	}
-	s := a.link.current()
-	subject, err := s.subject.Topic(a.ID(), topic)
-	if err != nil {
-		return Receipt{}, err
-	}
-	id, err := s.send(ctx, envelope.Draft{
-		To: envelope.ToTopic(topic), Purpose: envelope.Event, Subject: subject, Content: content,
-	}, nil)
-	return Receipt{ID: id, conn: s.conn}, err
 }
+
+// Flush returns when the node has taken all that was published before. The error is the first of a message published
+// since the last Flush, or ctx's.
+func (a *Agent) Flush(ctx context.Context) error { return a.link.current().egress.drained(ctx) }
 
 // Advertise announces the process as a publisher on the topic, so that readers join it before the first message.
 // Denied where the agent's level does not publish on it.
@@ -63,13 +71,13 @@ func (a *Agent) Advertise(ctx context.Context, topic string) error {
 }
 
 // SubscribeBytes has fn called for every verified message on a topic, or on all topics that a pattern ("a.b.*", "*")
-// covers, of every process that publishes on them. Messages of one process come in the order it sent them, one at a
-// time; a slow fn makes the bounded queue drop, which the logger is told.
+// covers, of every process that publishes on them, one at a time. Messages of one process on one topic come in the
+// order in which it sent them. A slow fn makes the bounded queue drop, which the logger is told.
 func (a *Agent) SubscribeBytes(pattern string, fn HandlerFunc) (*Subscription, error) {
 	if err := identity.CheckCapabilities([]string{pattern}); err != nil {
 		return nil, err
 	}
-	r := &Subscription{agent: a, pattern: pattern, handler: a.service.wrap(fn), turn: newLane(), joined: map[envelope.Stream]bool{}}
+	r := newSubscription(a, pattern, a.service.wrap(fn))
 	ctx, cancel := context.WithTimeout(a.crew.ctx, askTime)
 	defer cancel()
 	if err := r.attach(a.link.current()); err != nil {

@@ -23,7 +23,7 @@ func publish(t *testing.T, a *sdk.Agent, topic string, n int) {
 	t.Helper()
 	r, err := sdk.Publish(t.Context(), a, topic, note{n})
 	if err == nil {
-		err = r.Wait(t.Context())
+		_, err = r.Wait(t.Context())
 	}
 	if err != nil {
 		t.Fatalf("publish on %s: %v", topic, err)

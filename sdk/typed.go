@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 
 	"github.com/google/jsonschema-go/jsonschema"
 
@@ -50,7 +51,7 @@ func Handle[In, Out any](a *Agent, capability string, h Handler[In, Out], opts .
 		if err != nil {
 			return nil, err
 		}
-		answer, err := h(ctx, &Request[In]{Data: data, From: d.From, ID: d.ID, Capability: d.Capability})
+		answer, err := h(ctx, &Request[In]{Data: data, From: d.From, ID: d.ID(), Capability: d.Capability})
 		if err != nil {
 			return nil, err
 		}
@@ -97,7 +98,7 @@ func Subscribe[T any](a *Agent, topic string, fn func(ctx context.Context, m *Me
 		if err != nil {
 			return nil, err
 		}
-		return nil, fn(ctx, &Message[T]{Data: data, From: d.From, ID: d.ID, Topic: d.Topic})
+		return nil, fn(ctx, &Message[T]{Data: data, From: d.From, ID: d.ID(), Topic: d.Topic})
 	})
 }
 
@@ -108,7 +109,7 @@ type form[T any] struct {
 }
 
 func formOf[T any]() (form[T], error) {
-	schema, err := jsonschema.For[T](nil)
+	schema, err := jsonschema.For[T](&jsonschema.ForOptions{TypeSchemas: textTypes})
 	if err != nil {
 		return form[T]{}, fmt.Errorf("sdk: schema of %T: %w", *new(T), err)
 	}
@@ -121,6 +122,14 @@ func formOf[T any]() (form[T], error) {
 		return form[T]{}, fmt.Errorf("sdk: schema of %T: %w", *new(T), err)
 	}
 	return form[T]{text: string(text), resolved: resolved}, nil
+}
+
+// textTypes are those whose JSON form is a text, which their Go type does not show.
+var textTypes = map[reflect.Type]*jsonschema.Schema{
+	reflect.TypeFor[ID]():     {Type: "string"},
+	reflect.TypeFor[Digest](): {Type: "string"},
+	reflect.TypeFor[Realm]():  {Type: "string"},
+	reflect.TypeFor[Ref]():    {Type: "string"},
 }
 
 var errInput = fault.New(fault.InvalidInput, "sdk: content does not fit its schema")

@@ -121,10 +121,11 @@ func (s session) publish(ctx context.Context, topic string, content []byte, wait
 	if err != nil {
 		return err
 	}
-	if err := receipt.Wait(ctx); err != nil {
+	id, err := receipt.Wait(ctx)
+	if err != nil {
 		return err
 	}
-	return s.emit(map[string]string{"id": receipt.ID.String(), "topic": topic}, textLine("published "+receipt.ID.String()))
+	return s.emit(map[string]string{"id": id.String(), "topic": topic}, textLine("published "+id.String()))
 }
 
 // message is one line of sub.
@@ -198,7 +199,7 @@ func (s session) read(interrupted context.Context, pattern string, count int) er
 }
 
 func (s session) show(d *sdk.Delivery) error {
-	m := message{ID: d.ID.String(), From: d.From, Topic: d.Topic, Data: jsonOrText(d.Content)}
+	m := message{ID: d.ID().String(), From: d.From, Topic: d.Topic, Data: jsonOrText(d.Content)}
 	if s.flags.json {
 		return s.line(m)
 	}

@@ -45,6 +45,9 @@ var (
 	ErrProof = errors.New("merkle: proof does not hold")
 )
 
+// LeafPrefix is the byte that stands before a leaf's data when it is hashed (RFC 9162 §2.1.1).
+const LeafPrefix = 0x00
+
 // EmptyRoot returns the root of the tree without leaves: the SHA-256 of nothing (RFC 9162 §2.1.1).
 func EmptyRoot() Hash { return sha256.Sum256(nil) }
 

@@ -24,7 +24,7 @@ import "errors"
 
 // Size is the number of counters a Window tells apart: the highest accepted one and the
 // Size-1 below it. Lower ones are refused.
-const Size = 1024
+const Size = 4096
 
 // MaxJump is the furthest a counter may lie above the highest one accepted so far, in numbers.
 //
@@ -49,7 +49,7 @@ const (
 	blocks = Size/blockBits + 1
 )
 
-// A Window says of each counter of one sender whether it is new. It takes 152 bytes. Make one with
+// A Window says of each counter of one sender whether it is new. It takes 536 bytes. Make one with
 // New; the zero Window behaves like New(1). It is not safe for concurrent use.
 type Window struct {
 	floor uint64 // counters below are refused

@@ -64,6 +64,12 @@ func (t *Table[K]) Open(key K, first uint64, expires, now int64) error {
 	return nil
 }
 
+// Has reports whether the key has a window at now.
+func (t *Table[K]) Has(key K, now int64) bool {
+	_, err := t.live(key, now)
+	return err == nil
+}
+
 // Check reports whether Commit(key, counter, now) would succeed. It changes nothing.
 // Errors: ErrUnknown, and those of [Window.Check].
 func (t *Table[K]) Check(key K, counter uint64, now int64) error {
@@ -81,6 +87,21 @@ func (t *Table[K]) Commit(key K, counter uint64, now int64) error {
 		return err
 	}
 	return e.window.Commit(counter)
+}
+
+// CommitRun records the counters first, first+1 and so on under key, one for each verdict that is nil, or sets that
+// verdict to what Commit returns. A verdict that is set already stands, and its counter is not recorded.
+func (t *Table[K]) CommitRun(key K, first uint64, verdicts []error, now int64) {
+	e, err := t.live(key, now)
+	for i := range verdicts {
+		switch {
+		case verdicts[i] != nil:
+		case err != nil:
+			verdicts[i] = err
+		default:
+			verdicts[i] = e.window.Commit(first + uint64(i))
+		}
+	}
 }
 
 // Sweep removes the keys whose expiry is at or before now and returns how many it removed.

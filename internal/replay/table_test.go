@@ -110,3 +110,67 @@ func expire(live map[int]int64, now int64) {
 		}
 	}
 }
+
+func TestCommitRun(t *testing.T) {
+	tab := newRunTable(t)
+	other := errors.New("refused before")
+	verdicts := []error{nil, other, nil}
+	tab.CommitRun("a", 10, verdicts, 0)
+	want(t, "10", verdicts[0], nil)
+	want(t, "11, refused before", verdicts[1], other)
+	want(t, "12", verdicts[2], nil)
+	verdicts = make([]error, 4)
+	tab.CommitRun("a", 9, verdicts, 0)
+	want(t, "9, below the first", verdicts[0], replay.ErrTooOld)
+	want(t, "10 again", verdicts[1], replay.ErrReplayed)
+	want(t, "11, which nobody used", verdicts[2], nil)
+	want(t, "12 again", verdicts[3], replay.ErrReplayed)
+	verdicts = make([]error, 2)
+	tab.CommitRun("b", 1, verdicts, 0)
+	want(t, "no window", verdicts[0], replay.ErrUnknown)
+	want(t, "no window", verdicts[1], replay.ErrUnknown)
+	tab.CommitRun("a", 20, verdicts[:1], 100)
+	want(t, "verdict that stands", verdicts[0], replay.ErrUnknown)
+	verdicts = []error{nil}
+	tab.CommitRun("a", 20, verdicts, 100)
+	want(t, "at its expiry", verdicts[0], replay.ErrUnknown)
+	tab.CommitRun("a", 20, nil, 0)
+	want(t, "20 after a run of none", tab.Check("a", 20, 0), nil)
+}
+
+// newRunTable returns a table with one window, of a, from 10 on until 100.
+func newRunTable(t *testing.T) *replay.Table[string] {
+	t.Helper()
+	tab := replay.NewTable[string](2)
+	if tab.Has("a", 0) {
+		t.Error("an empty table has a window")
+	}
+	want(t, "Open", tab.Open("a", 10, 100, 0), nil)
+	if !tab.Has("a", 99) || tab.Has("a", 100) || tab.Has("b", 0) {
+		t.Error("Has is wrong")
+	}
+	return tab
+}
+
+// A run does what as many commits do.
+func TestCommitRunAgainstCommit(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 2))
+	runs, ones := replay.NewTable[int](1), replay.NewTable[int](1)
+	want(t, "Open", runs.Open(1, 1, 100, 0), nil)
+	want(t, "Open", ones.Open(1, 1, 100, 0), nil)
+	last := uint64(1)
+	for range 2000 {
+		first := last - min(last, rng.Uint64N(replay.Size+300)) + rng.Uint64N(600)
+		verdicts := make([]error, rng.IntN(1100))
+		runs.CommitRun(1, first, verdicts, 0)
+		for i, got := range verdicts {
+			counter := first + uint64(i)
+			if err := ones.Commit(1, counter, 0); !errors.Is(got, err) {
+				t.Fatalf("seed %d: counter %d in a run: %v, alone: %v", seed, counter, got, err)
+			}
+			last = max(last, counter)
+		}
+	}
+}

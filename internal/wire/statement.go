@@ -65,47 +65,48 @@ const algEd25519 = -19
 // tagSign1 is the one-byte encoding of CBOR tag 18, COSE_Sign1.
 const tagSign1 = 0xd2
 
-type header struct {
-	Alg int64  `cbor:"1,keyasint"`
-	Typ string `cbor:"16,keyasint"`
-}
-
+// protected returns the protected header: the map {1: algEd25519, 16: Typ}.
 func protected(kind Kind) []byte {
-	b, err := Encode(header{Alg: algEd25519, Typ: kind.Typ()})
-	if err != nil {
-		panic(err) // an int and a string always encode
-	}
-	return b
+	b := AppendInt(append(AppendMapHead(make([]byte, 0, 64), 2), 1), algEd25519)
+	return AppendText(append(b, 16), kind.Typ())
 }
 
-type sigStructure struct {
-	_         struct{} `cbor:",toarray"`
-	Context   string
-	Protected []byte
-	External  []byte
-	Payload   []byte
+// appendProtected appends the protected header as a byte string.
+func appendProtected(dst []byte, kind Kind) []byte {
+	header := protected(kind)
+	return append(AppendBytesHead(dst, len(header)), header...)
 }
+
+// domain begins all external data.
+const domain = "conclave/1"
 
 // External returns the external additional authenticated data: "conclave/1", a zero byte, the kind, a zero byte, the
 // realm's 32 bytes.
 func External(kind Kind, realm Realm) []byte {
 	b := make([]byte, 0, 64)
-	b = append(b, "conclave/1\x00"...)
-	b = append(b, kind...)
-	b = append(b, 0)
+	b = append(append(b, domain...), 0)
+	b = append(append(b, kind...), 0)
 	return append(b, realm[:]...)
 }
 
 // SigStructure returns the bytes that a signature covers (RFC 9052 §4.4, context "Signature1"). Anybody can check a
 // signature over them with an Ed25519 tool.
 func SigStructure(kind Kind, realm Realm, payload []byte) []byte {
-	b, err := Encode(sigStructure{
-		Context: "Signature1", Protected: protected(kind), External: External(kind, realm), Payload: payload,
-	})
-	if err != nil {
-		panic(err) // strings and bytes always encode
-	}
-	return b
+	dst := make([]byte, 0, sigHead+len(payload))
+	return append(AppendSigHead(dst, kind, realm, len(payload)), payload...)
+}
+
+// sigHead bounds the bytes of a Sig_structure that stand before its payload, for the kinds there are.
+const sigHead = 160
+
+// AppendSigHead appends what stands before the payload, of n bytes, in its [SigStructure].
+func AppendSigHead(dst []byte, kind Kind, realm Realm, n int) []byte {
+	dst = AppendText(AppendArrayHead(dst, 4), "Signature1")
+	dst = appendProtected(dst, kind)
+	external := len(domain) + 1 + len(kind) + 1 + len(realm)
+	dst = append(AppendBytesHead(dst, external), domain...)
+	dst = append(append(append(dst, 0), kind...), 0)
+	return AppendBytesHead(append(dst, realm[:]...), n)
 }
 
 // ID names a statement: SHA-256 of its [SigStructure].
@@ -115,19 +116,34 @@ func ID(kind Kind, realm Realm, payload []byte) Digest {
 
 // IDOf returns the [ID] that s has, or will have, in the realm.
 func IDOf(realm Realm, s Statement) (Digest, error) {
-	payload, err := Encode(s)
+	payload, err := encodePayload(s)
 	if err != nil {
 		return Digest{}, err
 	}
 	return ID(s.Kind(), realm, payload), nil
 }
 
-type sign1 struct {
-	_           struct{} `cbor:",toarray"`
-	Protected   []byte
-	Unprotected map[int64]Raw
-	Payload     []byte
-	Signature   []byte
+// A statement on the fast path brings its own codec, which must write and take exactly what [Encode] and [Decode] do.
+type (
+	payloadAppender interface{ AppendPayload(dst []byte) []byte }
+	payloadDecoder  interface{ DecodePayload(payload []byte) error }
+)
+
+// payloadRoom holds most payloads that their own codec writes.
+const payloadRoom = 1024
+
+func encodePayload(s Statement) ([]byte, error) {
+	if a, ok := s.(payloadAppender); ok {
+		return a.AppendPayload(make([]byte, 0, payloadRoom)), nil
+	}
+	return Encode(s)
+}
+
+func decodePayload[T Statement](payload []byte, claim *T) error {
+	if d, ok := any(claim).(payloadDecoder); ok {
+		return d.DecodePayload(payload)
+	}
+	return Decode(payload, claim)
 }
 
 // Sign returns the COSE_Sign1 of s by key.
@@ -135,7 +151,7 @@ func Sign(key Key, realm Realm, s Statement) ([]byte, error) {
 	if err := s.Check(); err != nil {
 		return nil, fmt.Errorf("sign %s: %w", s.Kind(), err)
 	}
-	payload, err := Encode(s)
+	payload, err := encodePayload(s)
 	if err != nil {
 		return nil, err
 	}
@@ -143,13 +159,10 @@ func Sign(key Key, realm Realm, s Statement) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	body, err := Encode(sign1{
-		Protected: protected(s.Kind()), Unprotected: map[int64]Raw{}, Payload: payload, Signature: signature[:],
-	})
-	if err != nil {
-		return nil, err
-	}
-	return append([]byte{tagSign1}, body...), nil
+	raw := make([]byte, 0, sigHead+len(payload)+len(signature))
+	raw = appendProtected(AppendArrayHead(append(raw, tagSign1), 4), s.Kind())
+	raw = AppendBytes(AppendMapHead(raw, 0), payload)
+	return AppendBytes(raw, signature[:]), nil
 }
 
 // Claimed is a statement that was read but not verified: anybody may have written it.
@@ -188,18 +201,23 @@ func Parse[T Statement](raw []byte, limit int) (Claimed[T], error) {
 	if len(raw) == 0 || raw[0] != tagSign1 {
 		return zero, fmt.Errorf("%w: not a tagged COSE_Sign1", ErrMalformed)
 	}
-	var s sign1
-	if err := Decode(raw[1:], &s); err != nil {
+	c := Claimed[T]{raw: raw}
+	r := NewReader(raw[1:])
+	if r.Array(4) != 4 {
+		r.Refuse("not a COSE_Sign1")
+	}
+	header := r.Bytes()
+	r.Map(0)
+	c.payload = r.Bytes()
+	r.Fixed(c.signature[:])
+	if err := r.End(); err != nil {
 		return zero, err
 	}
-	if s.Unprotected == nil || len(s.Unprotected) != 0 || len(s.Signature) != len(Signature{}) {
-		return zero, fmt.Errorf("%w: unprotected header or signature", ErrMalformed)
-	}
-	claim, err := decodeClaim[T](s.Protected, s.Payload)
-	if err != nil {
+	var err error
+	if c.Claim, err = decodeClaim[T](header, c.payload); err != nil {
 		return zero, err
 	}
-	return Claimed[T]{Claim: claim, payload: s.Payload, signature: Signature(s.Signature), raw: raw}, nil
+	return c, nil
 }
 
 func decodeClaim[T Statement](header, payload []byte) (T, error) {
@@ -207,7 +225,7 @@ func decodeClaim[T Statement](header, payload []byte) (T, error) {
 	if !bytes.Equal(header, protected(claim.Kind())) {
 		return claim, fmt.Errorf("%w: expected %s", ErrWrongKind, claim.Kind().Typ())
 	}
-	if err := Decode(payload, &claim); err != nil {
+	if err := decodePayload(payload, &claim); err != nil {
 		return claim, fmt.Errorf("%s: %w", claim.Kind(), err)
 	}
 	if err := claim.Check(); err != nil {
