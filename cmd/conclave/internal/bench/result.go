@@ -1,0 +1,90 @@
+package bench
+
+// Result is what a benchmark found. Ours, Peer and those of the rounds are in Unit; Ratio is Ours over Peer.
+type Result struct {
+	Name  string  `json:"name"`
+	What  string  `json:"what"` // what was compared, for people
+	Unit  string  `json:"unit"`
+	Lower bool    `json:"lower_is_better"`
+	Ours  float64 `json:"ours"` // median of the rounds, like Peer
+	Peer  float64 `json:"peer"`
+	Ratio float64 `json:"ratio"`
+
+	PeerName string `json:"peer_name"`
+	Bound    string `json:"bound"` // what holds ours back, for people
+
+	P50     float64 `json:"p50"` // of Delay, in DelayUnit, over all rounds of ours; 0 where there is none
+	P99     float64 `json:"p99"`
+	PeerP50 float64 `json:"peer_p50"`
+	PeerP99 float64 `json:"peer_p99"`
+	Delay   string  `json:"delay"`
+
+	DelayUnit string `json:"delay_unit"`
+
+	Rounds   []Round   `json:"rounds"`
+	Spread   Spread    `json:"spread"`
+	CPU      Pair      `json:"cpu_us"` // microseconds of processor time a message, of everybody in this process
+	Variants []Variant `json:"variants"`
+	Crypto   Crypto    `json:"crypto"`
+
+	// Of rtt only: the plain round trip with two signatures and two checks, in DelayUnit; and how much ours takes over
+	// the plain one, as a multiple of those.
+	FloorP50    float64 `json:"floor_p50,omitempty"`
+	CryptoRatio float64 `json:"crypto_ratio,omitempty"`
+
+	Messages int     `json:"messages"` // of each contender in each round
+	Size     int     `json:"size"`     // bytes of content
+	Agents   int     `json:"agents"`
+	Window   int     `json:"window"` // messages under way at most, for ours and the peer alike
+	Machine  Machine `json:"machine"`
+}
+
+// Round is one round's values.
+type Round struct {
+	Ours float64 `json:"ours"`
+	Peer float64 `json:"peer"`
+}
+
+// Range is the least and the greatest value of the rounds.
+type Range struct {
+	Min float64 `json:"min"`
+	Max float64 `json:"max"`
+}
+
+// Spread is how far the rounds lie apart.
+type Spread struct {
+	Ours  Range `json:"ours"`
+	Peer  Range `json:"peer"`
+	Ratio Range `json:"ratio"` // of each round's own
+}
+
+// Pair is one value for ours and one for the peer, which is 0 where there is none.
+type Pair struct {
+	Ours float64 `json:"ours"`
+	Peer float64 `json:"peer"`
+}
+
+// Variant is something measured beside, in the same rounds.
+type Variant struct {
+	Name   string  `json:"name"`
+	Value  float64 `json:"value"` // median
+	Unit   string  `json:"unit"`
+	Spread Range   `json:"spread"`
+	CPU    float64 `json:"cpu_us,omitempty"`
+	Ratio  float64 `json:"ratio,omitempty"` // to what Of names, if anything
+	Of     string  `json:"of,omitempty"`
+}
+
+// Crypto is what one Ed25519 signature and one check of it cost by the standard library, on one core, in nanoseconds.
+type Crypto struct {
+	Sign   float64 `json:"sign_ns"`
+	Verify float64 `json:"verify_ns"`
+}
+
+// Machine is where it ran.
+type Machine struct {
+	Cores    int     `json:"cores"`
+	Go       string  `json:"go"`
+	Platform string  `json:"platform"`
+	Others   float64 `json:"others"` // cores that other programs kept busy meanwhile; 0 if that is not known
+}
