@@ -1,0 +1,125 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"iter"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/identity/agefile"
+	"github.com/seed-3e86d5b2/conclave/internal/contexts"
+	"github.com/seed-3e86d5b2/conclave/internal/node"
+	"github.com/seed-3e86d5b2/conclave/policy"
+	"github.com/seed-3e86d5b2/conclave/sdk"
+)
+
+// dev starts a node as `conclave dev` does, and writes the context "dev".
+func dev(t *testing.T) *node.Node {
+	t.Helper()
+	dir := t.TempDir()
+	t.Setenv("XDG_CONFIG_HOME", filepath.Join(dir, "config"))
+	operator, seed, err := identity.GenerateSigner(identity.Operator)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := filepath.Join(dir, "operator.key")
+	if err := agefile.Save(key, identity.Operator, seed, nil); err != nil {
+		t.Fatal(err)
+	}
+	p, err := policy.Preset(policy.Solo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := filepath.Join(dir, "node")
+	plan := node.Plan{Policy: p, Roots: []identity.ID{operator.ID()}, Listen: "127.0.0.1:0", Nonce: [16]byte{1}, Now: time.Now().UnixMilli()}
+	realm, err := node.Init(data, plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := node.SignGenesis(data, operator); err != nil {
+		t.Fatal(err)
+	}
+	n, err := node.Open(t.Context(), node.Config{Dir: data})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = n.Close() })
+	store, err := contexts.Open(contexts.DefaultDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Save("dev", contexts.Context{
+		Realm: realm.String(), Addresses: []string{n.Addr()}, Pins: []string{n.ID().String()},
+		Key: key, Principal: operator.ID().String(),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestStream(t *testing.T) {
+	dev(t)
+	for i := range 2 {
+		var out bytes.Buffer
+		if err := run(t.Context(), &out); err != nil {
+			t.Fatalf("run %d: %v", i+1, err)
+		}
+		if want := fmt.Sprintf("Call\nme\nIshmael.\n%d bytes in all\n", len(story)); out.String() != want {
+			t.Errorf("run %d: %s", i+1, out.String())
+		}
+	}
+}
+
+// Many items over a real broker, with a window much smaller: in order, complete, and nothing is dropped.
+func TestManyItems(t *testing.T) {
+	dev(t)
+	teller, err := sdk.Connect(t.Context(), sdk.Context("dev"), sdk.Name("teller"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer teller.Close(t.Context())
+	err = sdk.HandleStream(teller, "story.numbers", func(_ context.Context, r *sdk.Request[wish]) iter.Seq2[wish, error] {
+		return func(yield func(wish, error) bool) {
+			for n := range r.Data.Words {
+				if !yield(wish{n}, nil) {
+					return
+				}
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := sdk.Connect(t.Context(), sdk.Context("dev"), sdk.Name("listener"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close(t.Context())
+	next := 0
+	for n, err := range sdk.Stream[wish](t.Context(), listener, sdk.Any("story.numbers"), wish{5000}) {
+		if err != nil || n.Words != next {
+			t.Fatalf("item %d is %d: %v", next, n.Words, err)
+		}
+		next++
+	}
+	if next != 5000 {
+		t.Errorf("%d items", next)
+	}
+}
+
+func TestStreamWithoutABus(t *testing.T) {
+	n := dev(t)
+	if err := run(t.Context(), &bytes.Buffer{}); err != nil {
+		t.Fatalf("with a bus: %v", err)
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := run(t.Context(), &bytes.Buffer{}); sdk.CodeOf(err) != sdk.CodeUnreachable {
+		t.Errorf("with a node that is gone: %v", err)
+	}
+}

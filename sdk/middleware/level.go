@@ -1,0 +1,28 @@
+package middleware
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/sdk"
+)
+
+// ErrLevel is returned to a sender whose level is too low.
+var ErrLevel = fault.New(fault.Denied, "middleware: the sender's autonomy level is too low")
+
+// MinLevel denies senders whose verified level is below least. A least of L0 does not mean everybody, it denies
+// everybody: L0 is what a level is that nobody set.
+func MinLevel(least sdk.Level) sdk.Middleware {
+	if least == 0 {
+		return closed("no least level")
+	}
+	return func(next sdk.HandlerFunc) sdk.HandlerFunc {
+		return func(ctx context.Context, d *sdk.Delivery) ([]byte, error) {
+			if d.From.Level < least {
+				return nil, fmt.Errorf("%w: %s, not %s", ErrLevel, d.From.Level, least)
+			}
+			return next(ctx, d)
+		}
+	}
+}

@@ -1,0 +1,97 @@
+package middleware
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/sdk"
+)
+
+// Backoff says how often and when something is tried again. The zero value is three attempts.
+type Backoff struct {
+	Attempts int           // in all, 1 to 16; 3 if 0, and 16 if more
+	First    time.Duration // most that is waited before the second attempt, doubled for each one after; 50 ms if 0
+	Longest  time.Duration // most that is ever waited; 2 s if 0
+}
+
+const (
+	mostAttempts = 16
+	firstPause   = 50 * time.Millisecond
+	longestPause = 2 * time.Second
+)
+
+// Retry has the handler called again after an error that may pass: one whose code is retryable, except "uncertain", of
+// which the effect may have happened. Between attempts it waits a random time up to the bound that b gives (full
+// jitter), so that many who failed together do not come back together. It gives up, with the last error, after
+// b.Attempts, and when ctx ends. The handler must be fit to be called again.
+func Retry(b Backoff) sdk.Middleware {
+	b = b.filled()
+	return func(next sdk.HandlerFunc) sdk.HandlerFunc {
+		return func(ctx context.Context, d *sdk.Delivery) ([]byte, error) {
+			return b.try(ctx, func() ([]byte, error) { return next(ctx, d) })
+		}
+	}
+}
+
+// RetryCalls does the same for an agent's own calls ([sdk.Agent.UseCalls]). A call that timed out is uncertain and is
+// not made again.
+func RetryCalls(b Backoff) sdk.CallMiddleware {
+	b = b.filled()
+	return func(next sdk.CallFunc) sdk.CallFunc {
+		return func(ctx context.Context, to sdk.Target, content []byte) ([]byte, error) {
+			return b.try(ctx, func() ([]byte, error) { return next(ctx, to, content) })
+		}
+	}
+}
+
+func (b Backoff) filled() Backoff {
+	if b.Attempts <= 0 {
+		b.Attempts = 3
+	}
+	b.Attempts = min(b.Attempts, mostAttempts)
+	if b.First <= 0 {
+		b.First = firstPause
+	}
+	if b.Longest <= 0 {
+		b.Longest = longestPause
+	}
+	return b
+}
+
+func (b Backoff) try(ctx context.Context, attempt func() ([]byte, error)) ([]byte, error) {
+	for i := 1; ; i++ {
+		out, err := attempt()
+		if err == nil || i == b.Attempts || !passing(err) || !pause(ctx, b.bound(i)) {
+			return out, err
+		}
+	}
+}
+
+// bound returns the most that is waited after attempt i, from 1.
+func (b Backoff) bound(i int) time.Duration {
+	bound := b.First
+	for ; i > 1 && bound < b.Longest; i-- {
+		bound *= 2
+	}
+	return min(bound, b.Longest)
+}
+
+// passing reports whether the same attempt may succeed later, and has done nothing until now.
+func passing(err error) bool {
+	code := fault.CodeOf(err)
+	return code.Retryable() && code != fault.Uncertain
+}
+
+// pause waits a random time up to bound and reports whether ctx lasted.
+func pause(ctx context.Context, bound time.Duration) bool {
+	timer := time.NewTimer(rand.N(bound + 1))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
