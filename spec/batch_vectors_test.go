@@ -1,9 +1,9 @@
 package spec_test
 
 import (
-	"bytes"
-
+	"github.com/seed-3e86d5b2/conclave/bus"
 	"github.com/seed-3e86d5b2/conclave/envelope"
+	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
 	"github.com/seed-3e86d5b2/conclave/internal/merkle"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
@@ -13,13 +13,14 @@ import (
 type bundle struct {
 	realm    wire.Realm
 	head     envelope.Batch
+	letters  []letter
 	payloads [][]byte
 	leaves   []merkle.Hash
 }
 
 // bundled is the batch of the envelopes.
 func (w envelopeWorld) bundled(all ...letter) *bundle {
-	b := &bundle{realm: w.realm}
+	b := &bundle{realm: w.realm, letters: all}
 	for _, e := range all {
 		b.payloads = append(b.payloads, encode(e))
 	}
@@ -60,11 +61,6 @@ func member(head []byte, index uint64, path []merkle.Hash, payload []byte) []byt
 	return encode([]any{2, head, index, path, payload})
 }
 
-// frame is the form of three parts.
-func (b *bundle) frame() []byte { return frame(b.signed(), b.payloads) }
-
-func frame(head []byte, payloads [][]byte) []byte { return encode([]any{1, head, payloads}) }
-
 // counted are n requests with the counters 1 to n.
 func (w envelopeWorld) counted(n int) []letter {
 	all := make([]letter, n)
@@ -79,7 +75,7 @@ func batchVectors() *group {
 	g := &group{folder: "batch", statement: "batch", realm: w.realm, context: w.context()}
 	w.members(g)
 	w.proofs(g)
-	w.frames(g)
+	w.remembered(g)
 	return g
 }
 
@@ -115,11 +111,21 @@ func (w envelopeWorld) members(g *group) {
 	with("no-credential", "batch-credential", fault.Malformed, func(b *envelope.Batch) { b.Credential = wire.Digest{} })
 	with("size-zero", "batch-size", fault.Malformed, func(b *envelope.Batch) { b.Size = 0 })
 	with("credential-of-another", "batch-sender", fault.BadSignature, func(b *envelope.Batch) { b.Credential = w.process(mallory) })
+	// Two processes of alice, with one signing key: what one of them signed is not the other's.
+	sibling := w.credential(alice, func(c *identity.Credential) { c.Connect = key(9).Public() })
+	shared := changed(five.head, func(b *envelope.Batch) { b.Credential = idOf(w.realm, sibling) })
+	g.refuse("root-under-two-credentials", "batch-sender", fault.BadSignature,
+		member(signed(key(alice+2), w.realm, shared), 2, five.path(2), five.payloads[2]),
+		knowing(w.context(func(c *setting) {
+			other := w.updates(alice)
+			other.Credential = signed(key(alice), w.realm, sibling)
+			c.Learned = append(c.Learned, other)
+		})))
 	var many []letter
 	for range envelope.MaxBatch + 1 {
 		many = append(many, w.request(nil))
 	}
-	g.refuse("too-many", "batch-limit", fault.Malformed, w.bundled(many...).member(0))
+	g.refuse("too-many", "batch-limit", fault.Malformed, w.bundled(many...).member(envelope.MaxBatch))
 	g.refuse("head-by-another", "signature", fault.BadSignature,
 		member(signed(key(mallory+2), w.realm, five.head), 2, five.path(2), five.payloads[2]))
 	g.refuse("head-of-another-realm", "signature", fault.BadSignature,
@@ -146,6 +152,18 @@ func (w envelopeWorld) proofs(g *group) {
 	refuse("no-path", member(head, 2, nil, payload))
 	refuse("size-below", sized(4))
 	refuse("size-above", sized(9))
+	refuse("longer-than-any-tree", member(head, 2, append(bytesOf(path), make([]merkle.Hash, 7)...), payload))
+	g.refuse("path-too-long", "path-limit", fault.Malformed,
+		member(head, 2, append(bytesOf(path), make([]merkle.Hash, 8)...), payload))
+	toAnother := w.counted(5)
+	toAnother[2].To.Instance = wire.Digest{1}
+	moved := w.bundled(toAnother...)
+	refuse("moved-from-another-process", member(moved.signed(), 2, moved.path(2), payload))
+	there := w.bundled(w.reply(func(e *letter) {
+		e.Subject = w.names.Reply(e.To.Agent, bus.TokenOf(e.To.Instance), e.From, bus.Token{2})
+	}))
+	g.refuse("moved-from-another-exchange", "batch-inclusion", fault.BadSignature,
+		member(there.signed(), 0, nil, encode(w.reply(nil))), knowing(w.context(w.answering)))
 	refuse("moved-from-another-batch", member(w.bundled(w.counted(4)...).signed(), 2, path, payload))
 	refuse("not-in-the-batch", member(head, 2, path, encode(w.request(func(e *letter) { e.Counter = 6 }))))
 	refuse("leaf-of-another-realm", func() []byte {
@@ -161,59 +179,13 @@ func (w envelopeWorld) proofs(g *group) {
 
 func bytesOf(path []merkle.Hash) []merkle.Hash { return append([]merkle.Hash{}, path...) }
 
-func (w envelopeWorld) frames(g *group) {
-	four := w.bundled(w.counted(4)...)
-	head := four.signed()
-	mixed := func(name string, change func(*letter)) {
-		all := w.counted(2)
-		all[1] = w.request(func(e *letter) { e.Counter = 2; change(e) })
-		g.refuse(name, "frame-uniform", fault.Malformed, w.bundled(all...).frame())
-	}
-	resized := func(n uint64) []byte {
-		b := w.bundled(w.counted(4)...)
-		b.head.Size = n
-		return b.frame()
-	}
-	g.accept("ok-frame", four.frame())
-	g.accept("ok-frame-of-one", w.bundled(w.counted(1)...).frame())
-	g.refuse("frame-too-large", "frame-size", fault.TooLarge, four.frame(), zeros(envelope.DefaultLimit))
-	g.refuse("frame-of-another-form", "frame-form", fault.Malformed, encode([]any{2, head, four.payloads}))
-	g.refuse("frame-count-below", "frame-count", fault.BadSignature, resized(3))
-	g.refuse("frame-count-above", "frame-count", fault.BadSignature, resized(5))
-	g.refuse("frame-member-moved-in", "frame-root", fault.BadSignature,
-		frame(head, append(append([][]byte{}, four.payloads[:3]...), encode(w.request(func(e *letter) { e.Counter = 5 })))))
-	g.refuse("frame-root-of-another", "frame-root", fault.BadSignature, frame(func() []byte {
-		b := w.bundled(w.counted(4)...)
-		b.head.Root = merkle.Root(four.leaves[:3])
-		return b.signed()
-	}(), four.payloads))
-	g.refuse("frame-by-another", "signature", fault.BadSignature, frame(signed(key(mallory+2), w.realm, four.head), four.payloads))
-	g.refuse("frame-credential-of-another", "frame-sender", fault.BadSignature, func() []byte {
-		b := w.bundled(w.counted(2)...)
-		b.head.Credential = w.process(mallory)
-		return b.frame()
-	}())
-	g.refuse("frame-not-an-envelope", "member-check", fault.Malformed, func() []byte {
-		all := w.counted(2)
-		all[0] = w.request(func(e *letter) { e.Counter = 0 })
-		return w.bundled(all...).frame()
-	}())
-	mixed("frame-of-two-subjects", func(e *letter) { e.Subject = w.letter(nil).Subject })
-	mixed("frame-of-two-destinations", func(e *letter) { e.To.Instance = wire.Digest{1} })
-	mixed("frame-of-two-senders", func(e *letter) { e.From = agent(mallory) })
-	mixed("frame-of-two-processes", func(e *letter) { e.Credential = w.process(mallory) })
-	backwards := w.counted(2)
-	backwards[0], backwards[1] = backwards[1], backwards[0]
-	g.refuse("frame-counters-descend", "frame-counters", fault.Malformed, w.bundled(backwards...).frame())
-	g.refuse("frame-replayed", "counter-used", fault.Replayed, four.frame(), knowing(w.context(func(c *setting) {
-		c.Before = []hexBytes{four.member(2)}
-	})))
-	g.refuse("frame-leaf-twice", "frame-counter-twice", fault.Malformed, w.bundled(w.request(nil), w.request(nil)).frame())
-	g.refuse("frame-payload-trailing", "trailing", fault.Malformed, func() []byte {
-		b := w.bundled(w.counted(2)...)
-		b.payloads[1] = append(bytes.Clone(b.payloads[1]), 0)
-		b.leaves = leavesOf(w.realm, b.payloads)
-		b.head.Root = merkle.Root(b.leaves)
-		return b.frame()
-	}())
+// remembered are heads that come again, which a verifier need not check twice.
+func (w envelopeWorld) remembered(g *group) {
+	five := w.bundled(w.counted(5)...)
+	before := knowing(w.context(func(c *setting) { c.Before = []hexBytes{five.member(1)} }))
+	head := five.signed()
+	forged := changedAt(head, len(head)-1)
+	g.accept("ok-head-again", five.member(2), before)
+	g.refuse("head-again-with-another-signature", "head-remembered", fault.BadSignature,
+		member(forged, 2, five.path(2), five.payloads[2]), before)
 }

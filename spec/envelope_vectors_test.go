@@ -25,6 +25,9 @@ func envelopeVectors() *group {
 	w.malformed(g)
 	w.wrongDestination(g)
 	w.wrongBody(g)
+	w.keyed(g)
+	w.wrongKey(g)
+	w.wrongKeyedBody(g)
 	w.misaddressed(g)
 	w.wrongSender(g)
 	w.forged(g)
@@ -52,6 +55,7 @@ func (w envelopeWorld) accepted(g *group) {
 			c.Receiver.Credential = signed(key(bob), w.realm, w.credential(bob, func(c *identity.Credential) { c.Expires = now + 3*hour }))
 		})))
 	g.accept("ok-event", w.signed(w.event(nil)), onTopic)
+	g.accept("ok-event-empty", w.signed(changed(w.event(nil), func(e *letter) { e.Body = nil })), onTopic)
 	g.accept("ok-reply", w.signed(w.reply(nil)), answering)
 	g.accept("ok-fault", w.signed(w.reply(func(e *letter) { e.Purpose = envelope.Fault })), answering)
 	g.accept("ok-counter-skipped-earlier", w.signed(w.request(func(e *letter) { e.Counter = 3 })),
@@ -120,7 +124,8 @@ func (w envelopeWorld) wrongDestination(g *group) {
 	event("to-a-pattern", "topic-name", func(e *letter) { e.To.Topic = "news.*" })
 }
 
-// wrongBody are bodies whose form does not fit, or that do not hold what was signed.
+// wrongBody are bodies whose form does not fit, or that do not hold what was signed. Those under a session's or sender
+// key have their own.
 func (w envelopeWorld) wrongBody(g *group) {
 	late := func(name, check string, code fault.Code, change func(*letter)) {
 		g.refuse(name, check, code, w.signed(changed(w.request(nil), change)))
@@ -130,29 +135,34 @@ func (w envelopeWorld) wrongBody(g *group) {
 		other := w.draft()
 		honest := w.request(nil)
 		other.To, other.Subject = honest.To, honest.Subject
-		other = w.made(other, n, change)
+		other = filled(w.realm, made(other, change), n)
 		honest.Enc, honest.Body = other.Enc, other.Body
 		return honest
 	}
 	moved := func(name string, change func(*letter)) {
 		g.refuse(name, "sealed", fault.Malformed, w.signed(sealedTo(bob+3, change)))
 	}
-	plain := func(e *letter) { e.Encryption, e.Enc, e.Body = envelope.Plain, nil, salted }
+	plain := func(e *letter) {
+		e.Encryption, e.Enc, e.Digest, e.Body = envelope.Plain, nil, wire.Digest{}, salted[16:]
+	}
 
 	late("plain-request", "plain-direct", fault.Denied, plain)
 	g.refuse("plain-mail", "plain-direct", fault.Denied, w.signed(changed(w.letter(nil), plain)), knowing(w.context(w.toInbox)))
-	g.refuse("plain-with-key", "plain-enc", fault.Malformed, w.signed(changed(w.event(nil), func(e *letter) { e.Enc = []byte{1} })), onTopic)
-	g.refuse("plain-without-salt", "plain-salt", fault.Malformed, w.signed(changed(w.event(nil), func(e *letter) {
-		e.Body, e.Digest = salted[:15], wire.Hash(salted[:15])
-	})), onTopic)
-	late("sealed-without-salt", "sealed-salt", fault.Malformed, func(e *letter) {
+	event := func(name, check string, change func(*letter)) {
+		g.refuse(name, check, fault.Malformed, w.signed(changed(w.event(nil), change)), onTopic)
+	}
+	event("plain-with-enc", "enc-superfluous", func(e *letter) { e.Enc = []byte{1} })
+	event("plain-with-key", "key-superfluous", func(e *letter) { e.Key = senderKeyID(senderKey) })
+	event("plain-with-digest", "digest-superfluous", func(e *letter) { e.Digest = wire.Hash(e.Body) })
+	late("sealed-with-key", "key-superfluous", fault.Malformed, func(e *letter) { e.Key = sessionID })
+	late("sealed-without-digest", "digest-missing", fault.Malformed, func(e *letter) { e.Digest = wire.Digest{} })
+	late("sealed-without-salt", "body-least", fault.Malformed, func(e *letter) {
 		c := sealing.seal(sealingKey(bob+3), sealInfo(w.realm, *e), salted[:15])
 		e.Enc, e.Body, e.Digest = c.Enc, c.Body, wire.Hash(salted[:15])
 	})
 	g.refuse("sealed-topic", "sealed-topic", fault.Malformed, w.signed(filled(w.realm, w.event(nil), bob+3)), onTopic)
-	late("session-key", "encryption-reserved", fault.Version, func(e *letter) { e.Encryption = envelope.Session })
-	late("sender-key", "encryption-reserved", fault.Version, func(e *letter) { e.Encryption = envelope.SenderKey })
-	late("unknown-encryption", "encryption-unknown", fault.Malformed, func(e *letter) { e.Encryption = 5 })
+	late("no-encryption", "encryption-unknown", fault.Malformed, func(e *letter) { e.Encryption, e.Enc = 0, nil })
+	late("unknown-encryption", "encryption-unknown", fault.Malformed, func(e *letter) { e.Encryption, e.Enc = 5, nil })
 
 	late("body-truncated", "sealed", fault.Malformed, func(e *letter) { e.Body = e.Body[:len(e.Body)-1] })
 	late("body-flipped", "sealed", fault.Malformed, func(e *letter) { e.Body = changedAt(e.Body, 0) })
@@ -168,8 +178,6 @@ func (w envelopeWorld) wrongBody(g *group) {
 		*e = filled(wire.Realm{1}, *e, bob+3)
 	})))
 	late("content-of-another-digest", "content", fault.Malformed, func(e *letter) { e.Digest = wire.Digest{1} })
-	g.refuse("event-of-another-digest", "content", fault.Malformed,
-		w.signed(changed(w.event(nil), func(e *letter) { e.Digest = wire.Digest{1} })), onTopic)
 }
 
 func changedAt(b []byte, i int) []byte {
@@ -251,6 +259,12 @@ func (w envelopeWorld) wrongSender(g *group) {
 func (w envelopeWorld) forged(g *group) {
 	request := w.request(nil)
 	body, head := encode(request), header(wire.Envelope)
+	g.refuse("expired-an-hour-ago", "expired", fault.Expired, w.signed(w.request(func(e *letter) {
+		e.Issued, e.Expires = now-hour-minute, now-hour
+	})))
+	g.refuse("not-yet-for-an-hour", "not-yet", fault.NotYet, w.signed(w.request(func(e *letter) {
+		e.Issued, e.Expires = now+hour, now+hour+minute
+	})))
 	g.refuse("expired", "expired", fault.Expired, w.signed(request), at(now+minute+identity.Skew))
 	g.refuse("not-yet", "not-yet", fault.NotYet, w.signed(w.request(func(e *letter) {
 		e.Issued, e.Expires = now+identity.Skew+1, now+minute
@@ -292,6 +306,8 @@ func (w envelopeWorld) unauthorised(g *group) {
 	may("level-that-does-not-read", "rights-subscribe", identity.Apprentice, w.request(func(e *letter) { e.Purpose = envelope.Join }), nothing)
 	may("level-that-does-not-answer", "rights-serve", identity.Apprentice, w.reply(nil), w.answering)
 	may("topic-not-allowed", "rights-publish", identity.Observer, w.event(nil), w.onTopic)
+	g.refuse("plain-on-another-topic", "plain-topic", fault.Denied,
+		w.signed(filled(w.realm, w.told(closed, nil), 0)), knowing(w.context(w.onClosed)))
 }
 
 // replayed are envelopes whose counter is not new, and streams that nobody can remember.

@@ -17,9 +17,18 @@ const (
 	mallory = 111 // another agent that sends
 )
 
-const topic = "news.local"
+// The policy leaves the first topic plain, the second not.
+const (
+	topic  = "news.local"
+	closed = "work.local"
+)
 
-var inboxID = wire.Digest{8}
+var (
+	inboxID   = wire.Digest{8}
+	sessionID = wire.Digest{7}
+	session   = secretOf(0x51)
+	senderKey = secretOf(0x52)
+)
 
 // envelopeWorld is the realm of the envelope vectors.
 type envelopeWorld struct {
@@ -37,6 +46,7 @@ func newEnvelopeWorld() envelopeWorld {
 	// Of these rights each vector lacks one: apprentices only call, observers read and publish reports.
 	rules.Levels[identity.Apprentice].Rights = trust.Rights{Call: []string{"*"}, Rate: 60, MaxPayload: 1024}
 	rules.Levels[identity.Apprentice].Alone = 0
+	rules.Plain = []string{"news.*"}
 	genesis := changed(honestGenesis(), func(g *identity.Genesis) { g.Policy = rules.Digest() })
 	realm := wire.Realm(idOf(wire.Realm{}, genesis))
 	return envelopeWorld{
@@ -109,6 +119,18 @@ func (w envelopeWorld) onTopic(c *envelopeContext) {
 	c.Joined = []joinedTopic{{w.process(alice), topic, 1}}
 }
 
+// onClosed has the delivery be to a topic that bob joined at counter 1, and whose sender key he has.
+func (w envelopeWorld) onClosed(c *envelopeContext) {
+	c.Delivery = delivery{Subject: w.report(nil).Subject, Topic: closed}
+	c.Joined = []joinedTopic{{w.process(alice), closed, 1}}
+	c.SenderKeys = []hexBytes{senderKey}
+}
+
+// inSession has bob's process be in a session that alice's opened.
+func (w envelopeWorld) inSession(c *envelopeContext) {
+	c.Sessions = []sessionKey{{sessionID, w.process(alice), w.process(bob), session}}
+}
+
 // answering has the delivery be the answer of alice to bob's request {9}.
 func (w envelopeWorld) answering(c *envelopeContext) {
 	asked, from := wire.Digest{9}, agent(alice)
@@ -123,20 +145,30 @@ func (w envelopeWorld) draft() envelope.Envelope {
 	}
 }
 
-// made is e, edited and then filled.
-func (w envelopeWorld) made(e envelope.Envelope, to byte, change func(*envelope.Envelope)) envelope.Envelope {
+// made is e, edited if there is a change.
+func made(e envelope.Envelope, change func(*envelope.Envelope)) envelope.Envelope {
 	if change != nil {
 		change(&e)
 	}
-	return filled(w.realm, e, to)
+	return e
+}
+
+// asked is alice's request to bob's process, edited, without body.
+func (w envelopeWorld) asked(change func(*envelope.Envelope)) envelope.Envelope {
+	e := w.draft()
+	e.To, e.Purpose = envelope.ToProcess(agent(bob), w.process(bob)), envelope.Request
+	e.Subject = w.names.Request(e.To.Agent, bus.TokenOf(e.To.Instance), e.From)
+	return made(e, change)
 }
 
 // request is alice's request to bob's process, edited before it was sealed.
 func (w envelopeWorld) request(change func(*envelope.Envelope)) envelope.Envelope {
-	e := w.draft()
-	e.To, e.Purpose = envelope.ToProcess(agent(bob), w.process(bob)), envelope.Request
-	e.Subject = w.names.Request(e.To.Agent, bus.TokenOf(e.To.Instance), e.From)
-	return w.made(e, bob+3, change)
+	return filled(w.realm, w.asked(change), bob+3)
+}
+
+// talk is alice's request in the session, edited before it was encrypted.
+func (w envelopeWorld) talk(change func(*envelope.Envelope)) envelope.Envelope {
+	return locked(w.realm, w.asked(change), sessionID, session)
 }
 
 // letter is alice's mail to bob's inbox.
@@ -144,24 +176,39 @@ func (w envelopeWorld) letter(change func(*envelope.Envelope)) envelope.Envelope
 	e := w.draft()
 	e.To, e.Purpose = envelope.ToInbox(agent(bob), inboxID), envelope.Request
 	e.Subject = w.names.Mail(e.To.Agent, e.From)
-	return w.made(e, bob+4, change)
+	return filled(w.realm, made(e, change), bob+4)
 }
 
-// event is alice's message to the topic.
-func (w envelopeWorld) event(change func(*envelope.Envelope)) envelope.Envelope {
+// told is alice's message to a topic, edited, without body.
+func (w envelopeWorld) told(to string, change func(*envelope.Envelope)) envelope.Envelope {
 	e := w.draft()
-	e.To, e.Purpose = envelope.ToTopic(topic), envelope.Event
-	e.Subject, _ = w.names.Topic(e.From, topic)
-	return w.made(e, 0, change)
+	e.To, e.Purpose = envelope.ToTopic(to), envelope.Event
+	e.Subject, _ = w.names.Topic(e.From, to)
+	return made(e, change)
 }
 
-// reply is alice's answer to bob's request {9}.
-func (w envelopeWorld) reply(change func(*envelope.Envelope)) envelope.Envelope {
+// event is alice's message to the plain topic.
+func (w envelopeWorld) event(change func(*envelope.Envelope)) envelope.Envelope {
+	return filled(w.realm, w.told(topic, change), 0)
+}
+
+// report is alice's message to the other topic, edited before it was encrypted.
+func (w envelopeWorld) report(change func(*envelope.Envelope)) envelope.Envelope {
+	return locked(w.realm, w.told(closed, change), senderKeyID(senderKey), senderKey)
+}
+
+// answer is alice's answer to bob's request {9}, edited, without body.
+func (w envelopeWorld) answer(change func(*envelope.Envelope)) envelope.Envelope {
 	e := w.draft()
 	e.To, e.Purpose = envelope.ToProcess(agent(bob), w.process(bob)), envelope.Reply
 	e.InReplyTo = wire.Digest{9}
 	e.Subject = w.names.Reply(e.To.Agent, bus.TokenOf(e.To.Instance), e.From, bus.Token{1})
-	return w.made(e, bob+3, change)
+	return made(e, change)
+}
+
+// reply is that answer, sealed.
+func (w envelopeWorld) reply(change func(*envelope.Envelope)) envelope.Envelope {
+	return filled(w.realm, w.answer(change), bob+3)
 }
 
 // signed is an envelope signed by alice's process.

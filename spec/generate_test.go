@@ -16,7 +16,7 @@ var update = flag.Bool("update", false, "write the vectors anew")
 // generators make the vectors, each a folder. They are deterministic: signatures are, and what was sealed is kept.
 var generators = []func() *group{
 	sign1Vectors, cosignedVectors, keyVectors, genesisVectors, rosterVectors, tokenVectors, enrolmentVectors,
-	credentialVectors, successionVectors, ticketVectors, envelopeVectors, batchVectors,
+	credentialVectors, successionVectors, ticketVectors, envelopeVectors, batchVectors, frameVectors, encodingVectors,
 	presenceVectors, cardVectors, headVectors, inclusionVectors,
 	proposalVectors, openingVectors, ballotVectors, tallyVectors, commandVectors,
 	certificateVectors, consumptionVectors,

@@ -1,7 +1,13 @@
 package spec_test
 
 import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
 	"crypto/hpke"
+	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"os"
@@ -97,12 +103,65 @@ var salted = append([]byte("sixteen bytes !!"), "hello"...)
 
 // filled is e with digest and body: sealed for the key of the number, or plain if there is none.
 func filled(realm wire.Realm, e envelope.Envelope, to byte) envelope.Envelope {
-	e.Digest = wire.Hash(salted)
 	if to == 0 {
-		e.Encryption, e.Body = envelope.Plain, salted
+		e.Encryption, e.Body = envelope.Plain, salted[16:]
 		return e
 	}
 	c := sealing.seal(sealingKey(to), sealInfo(realm, e), salted)
-	e.Encryption, e.Enc, e.Body = envelope.Sealed, c.Enc, c.Body
+	e.Encryption, e.Enc, e.Body, e.Digest = envelope.Sealed, c.Enc, c.Body, wire.Hash(salted)
+	return e
+}
+
+// exported is the secret of the session that e, sealed for the key of the number, opens.
+func exported(realm wire.Realm, e envelope.Envelope, to byte) []byte {
+	k, err := identity.SealingKEM().NewPrivateKey(sealingSeed(to))
+	if err != nil {
+		panic(err)
+	}
+	r, err := hpke.NewRecipient(e.Enc, k, hpke.HKDFSHA256(), hpke.AES256GCM(), sealInfo(realm, e))
+	if err != nil {
+		panic(err)
+	}
+	secret, err := r.Export("conclave/1 session", 32)
+	if err != nil {
+		panic(err)
+	}
+	return secret
+}
+
+// secretOf is a session's or sender key's secret: 32 times the byte.
+func secretOf(n byte) hexBytes { return bytes.Repeat([]byte{n}, 32) }
+
+// senderKeyID names the sender key, as envelope.md has it.
+func senderKeyID(secret []byte) wire.Digest {
+	return wire.Hash(encode([]any{"conclave/1 sender key", secret}))
+}
+
+// locked is e with digest and body under the secret, as envelope.md has it.
+func locked(realm wire.Realm, e envelope.Envelope, id wire.Digest, secret []byte) envelope.Envelope {
+	return lockedAs(realm, e, e, id, secret, salted)
+}
+
+// lockedAs is e with the body that another envelope would have.
+func lockedAs(realm wire.Realm, e, as envelope.Envelope, id wire.Digest, secret, content []byte) envelope.Envelope {
+	info := encode([]any{"conclave/1 body key", realm[:], as.From[:], as.Credential[:], as.To})
+	key, err := hkdf.Expand(sha256.New, secret, string(info), 32)
+	if err != nil {
+		panic(err)
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		panic(err)
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		panic(err)
+	}
+	nonce := binary.BigEndian.AppendUint64(make([]byte, 4), as.Counter)
+	e.Key, e.Digest, e.Body = id, wire.Hash(content), aead.Seal(nil, nonce, content, nil)
+	e.Encryption = envelope.Session
+	if e.To.Place == envelope.AtTopic {
+		e.Encryption = envelope.SenderKey
+	}
 	return e
 }

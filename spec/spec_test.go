@@ -44,6 +44,7 @@ var claims = map[string]any{
 	"envelope-claim":   envelope.Envelope{},
 	"destination":      envelope.Destination{},
 	"batch-claim":      envelope.Batch{},
+	"frame-common":     common{},
 	"head-claim":       audit.Head{},
 	"leaf":             audit.Leaf{},
 	"inclusion":        audit.Inclusion{},

@@ -20,9 +20,12 @@ type envelopeContext struct {
 	Learned  []learned       `json:"learned"`
 	Receiver receiverContext `json:"receiver"`
 	Delivery delivery        `json:"delivery"`
-	Joined   []joinedTopic   `json:"joined,omitempty"`
-	Before   []hexBytes      `json:"before,omitempty"` // delivered and accepted before the input
-	Windows  int             `json:"windows"`          // how many streams the receiver can remember
+	// Keys that the receiver has, besides those of the sessions that Before opens.
+	Sessions   []sessionKey  `json:"sessions,omitempty"`
+	SenderKeys []hexBytes    `json:"sender_keys,omitempty"` // secrets, 32 bytes each
+	Joined     []joinedTopic `json:"joined,omitempty"`
+	Before     []hexBytes    `json:"before,omitempty"` // delivered and accepted before the input
+	Windows    int           `json:"windows"`          // how many streams the receiver can remember
 }
 
 // learned is what the receiver was told of senders, in this order.
@@ -49,6 +52,14 @@ type delivery struct {
 	ReplyFrom *identity.ID `json:"reply_from,omitempty"`  // who was asked
 }
 
+// sessionKey is the secret of a session.
+type sessionKey struct {
+	ID     wire.Digest `json:"id"`     // of the envelope that opened it
+	Opener wire.Digest `json:"opener"` // the credential of that envelope's sender
+	Other  wire.Digest `json:"other"`  // the credential of its recipient
+	Secret hexBytes    `json:"secret"` // 32 bytes
+}
+
 // joinedTopic is the first counter that a sender's process gave for a topic.
 type joinedTopic struct {
 	Credential wire.Digest `json:"credential"`
@@ -71,6 +82,11 @@ func verifyEnvelope(v vector, raw []byte) error {
 	if err != nil {
 		return err
 	}
+	keys, err := c.keys()
+	if err != nil {
+		return err
+	}
+	in.Keys, in.Roots = keys, envelope.NewRoots(8)
 	windows := &windowsOf{live: envelope.NewLiveWindows(c.Windows), mail: map[wire.Digest]bool{}}
 	for _, j := range c.Joined {
 		stream := envelope.Stream{Credential: j.Credential, To: envelope.ToTopic(j.Topic)}
@@ -79,21 +95,56 @@ func verifyEnvelope(v vector, raw []byte) error {
 		}
 	}
 	for _, b := range append(plain(c.Before), raw) {
-		if err := openAll(b, in, peers, windows, v.Now); err != nil {
+		if err := openAll(b, in, peers, windows, v.Now, keys); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func openAll(raw []byte, in envelope.Inbound, a envelope.Authority, w envelope.Windows, now int64) error {
+// openAll opens a delivery and keeps the keys of the sessions that it opens. The error is the first refusal.
+func openAll(raw []byte, in envelope.Inbound, a envelope.Authority, w envelope.Windows, now int64, keys keysByID) error {
 	opened, err := envelope.OpenAny(raw, in, a, w, now)
 	for _, o := range opened {
 		if err == nil {
 			err = o.Err
 		}
+		if o.Message != nil && o.Message.Session() != nil {
+			keys[o.Message.Session().ID()] = o.Message.Session()
+		}
 	}
 	return err
+}
+
+// keysByID are the keys that the receiver knows.
+type keysByID map[wire.Digest]*envelope.Key
+
+func (k keysByID) Key(id wire.Digest) *envelope.Key { return k[id] }
+
+func (c envelopeContext) keys() (keysByID, error) {
+	all := keysByID{}
+	for _, secret := range c.SenderKeys {
+		key, err := envelope.ParseSenderKey(secret)
+		if err != nil {
+			return nil, err
+		}
+		all[key.ID()] = key
+	}
+	for _, s := range c.Sessions {
+		all[s.ID] = s.key()
+	}
+	return all, nil
+}
+
+// key puts the secret of a vector into a session's key. The product makes such keys by HPKE only, so this reaches for
+// the fields that opening reads.
+func (s sessionKey) key() *envelope.Key {
+	k := new(envelope.Key)
+	put(k, "id", s.ID)
+	put(k, "encryption", envelope.Session)
+	put(k, "ends", [2]wire.Digest{s.Opener, s.Other})
+	put(k, "secret", func() []byte { return s.Secret })
+	return k
 }
 
 // peers learns, as a process does, who the senders are.
@@ -102,7 +153,7 @@ func (c envelopeContext) peers(realm wire.Realm) (*bus.Peers, error) {
 	if err != nil {
 		return nil, err
 	}
-	peers := bus.NewPeers(realm, 16, rules.Rights)
+	peers := bus.NewPeers(realm, 16, rules.Rights, rules.PlainTopic)
 	for _, l := range c.Learned {
 		a, err := chainContext{Genesis: c.Genesis}.authority(realm)
 		if err != nil {
@@ -162,8 +213,11 @@ func (r receiverContext) process(now int64) (*identity.Process, error) {
 	return &p, nil
 }
 
-func put[T any](p *identity.Process, field string, value T) {
+func put[T, S any](p *S, field string, value T) {
 	f := reflect.ValueOf(p).Elem().FieldByName(field)
+	if f.Type() != reflect.TypeFor[T]() {
+		panic(field + " has another type")
+	}
 	*(*T)(unsafe.Pointer(f.UnsafeAddr())) = value
 }
 
@@ -173,13 +227,13 @@ type windowsOf struct {
 	mail map[wire.Digest]bool
 }
 
-func (w *windowsOf) Commit(use envelope.Use, now int64) error {
-	if use.Stream.To.Place != envelope.AtInbox {
-		return w.live.Commit(use, now)
+func (w *windowsOf) Commit(uses envelope.Uses, verdicts []error, now int64) {
+	if uses.Stream.To.Place != envelope.AtInbox {
+		w.live.Commit(uses, verdicts, now)
+		return
 	}
-	if w.mail[use.ID] {
-		return envelope.ErrReplayed
+	if w.mail[uses.ID] {
+		verdicts[0] = envelope.ErrReplayed
 	}
-	w.mail[use.ID] = true
-	return nil
+	w.mail[uses.ID] = true
 }

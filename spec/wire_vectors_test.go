@@ -31,7 +31,7 @@ func sign1Vectors() *group {
 	g.refuse("too-large", "size", fault.TooLarge, good, zeros(wire.MaxStatement))
 	g.refuse("no-tag", "tag", fault.Malformed, good[1:])
 	g.refuse("other-tag", "tag", fault.Malformed, append([]byte{0xd1}, good[1:]...))
-	g.refuse("trailing-byte", "trailing", fault.Malformed, append(bytes.Clone(good), 0))
+	g.refuse("trailing-byte", "item-trailing", fault.Malformed, append(bytes.Clone(good), 0))
 	g.refuse("payload-trailing-byte", "trailing", fault.Malformed, with(append(bytes.Clone(body), 0)))
 	g.refuse("longer-integer", "re-encoding", fault.Malformed, with(edited(body, "a8 00 01 01 58 21", "a8 00 18 01 01 58 21")))
 	g.refuse("longer-label", "re-encoding", fault.Malformed, with(edited(body, "a8 00 01 01 58 21", "a8 18 00 01 01 58 21")))
@@ -44,6 +44,19 @@ func sign1Vectors() *group {
 	g.refuse("label-twice", "label-twice", fault.Malformed, with(edited(body, "a8 00 01 01", "a9 00 01 00 01 01")))
 	g.refuse("indefinite-map", "indefinite-length", fault.Malformed, with(append(edited(body, "a8 00 01", "bf 00 01"), 0xff)))
 	g.refuse("tag-inside", "tag-inside", fault.Malformed, with(edited(body, "05 58 20", "05 d8 40 58 20")))
+	// form is the COSE_Sign1 of these items.
+	form := func(array byte, items ...[]byte) []byte {
+		return append([]byte{0xd2, array}, bytes.Join(items, nil)...)
+	}
+	h, empty, p, s := encode(head), []byte{0xa0}, encode(body), encode(sig)
+	g.refuse("array-of-three", "sign1-array", fault.Malformed, form(0x83, h, empty, p, s))
+	g.refuse("array-of-five", "sign1-array", fault.Malformed, form(0x85, h, empty, p, s))
+	g.refuse("array-in-1-byte", "item-shortest", fault.Malformed, form(0x98, []byte{4}, h, empty, p, s))
+	g.refuse("header-length-in-2-bytes", "item-shortest", fault.Malformed, form(0x84, append([]byte{0x59, 0}, h[1:]...), empty, p, s))
+	g.refuse("unprotected-indefinite", "item-definite", fault.Malformed, form(0x84, h, []byte{0xbf, 0xff}, p, s))
+	g.refuse("unprotected-array", "item-type", fault.Malformed, form(0x84, h, []byte{0x80}, p, s))
+	g.refuse("header-text", "item-type", fault.Malformed, form(0x84, append([]byte{h[0] ^ 0x60 ^ 0x40}, h[1:]...), empty, p, s))
+	g.refuse("signature-cut-short", "item-cut", fault.Malformed, form(0x84, h, empty, p, s[:len(s)-1]))
 	g.refuse("unprotected-header", "unprotected-header", fault.Malformed, sign1(head, map[int]int{4: 1}, body, sig))
 	g.refuse("signature-65-bytes", "signature-length", fault.Malformed, sign1(head, none, body, append(bytes.Clone(sig), 0)))
 	g.refuse("alg-eddsa", "protected-header", fault.WrongKind, under(encode(map[int]any{1: -8, 16: typ})))
