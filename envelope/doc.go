@@ -24,7 +24,7 @@
 //
 // Several envelopes of one process may share one signature: [SealFrame] for one destination, where what they share also
 // travels once, and [SealBatch] for many. [OpenAny] takes every form, or in two steps [Check], which changes nothing and
-// may run in parallel, and [Checked.Commit]. Each envelope stays provable alone ([Message.Raw], [Attest]).
+// may run in parallel, and [Checked.Commit], which asks again what may have changed meanwhile. Each envelope stays provable alone ([Message.Raw], [Attest]).
 //
 // The package is pure: no clock, goroutine or I/O. Times are Unix milliseconds. Sealing draws salts from the reader
 // it is given and the encapsulated key from crypto/rand, inside crypto/hpke.

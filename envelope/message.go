@@ -71,7 +71,7 @@ type From struct {
 	ID       identity.ID
 	Name     string         // by its ticket
 	Operator identity.ID    // who answers for it
-	Level    identity.Level // when the message was opened
+	Level    identity.Level // when the message was opened: at Commit
 }
 
 func fromOf(e *Envelope, s Sender) From {
@@ -113,6 +113,9 @@ func (m *Message) Subject() string { return m.delivered.form.first().Subject }
 
 // Purpose returns what it is for.
 func (m *Message) Purpose() Purpose { return m.delivered.form.first().Purpose }
+
+// Trace returns the W3C traceparent that the sender gave, or "".
+func (m *Message) Trace() string { return m.delivered.form.part(m.index).trace }
 
 // Content returns the content, decrypted.
 func (m *Message) Content() []byte { return m.body[m.saltSize():] }

@@ -99,21 +99,19 @@ func check(parse parser, raw []byte, in Inbound, authority Authority, now int64)
 	if err != nil {
 		return nil, err
 	}
-	if err := identity.CheckTime(e.Issued, e.Expires, now); err != nil {
-		return nil, fmt.Errorf("envelope: %w", err)
-	}
 	if err := f.verify(in.Realm, sender.Credential.Statement().Signing, in.Roots); err != nil {
 		return nil, err
 	}
 	c := &Checked{
 		delivered: delivered{form: f, realm: in.Realm, from: fromOf(e, sender)},
+		authority: authority,
 		until:     until(e, sender),
 	}
 	if err := c.unseal(in); err != nil {
 		return nil, err
 	}
-	if err := authority.Authorise(sender, shared(e)); err != nil {
-		return nil, fmt.Errorf("envelope: authorise: %w", err)
+	if err := checkRights(e, authority, sender); err != nil {
+		return nil, err
 	}
 	return c, nil
 }
@@ -121,6 +119,7 @@ func check(parse parser, raw []byte, in Inbound, authority Authority, now int64)
 // Checked is a delivery that passed every check but replay. Only [Check] makes one.
 type Checked struct {
 	delivered
+	authority Authority
 	until     int64
 	messages  []Message
 	verdicts  []error
@@ -130,17 +129,19 @@ type Checked struct {
 // Envelope returns what the delivery's first envelope says. It is authentic, but may be a replay.
 func (c *Checked) Envelope() Envelope { return envelopeAt(c.form, 0) }
 
-// Commit makes the last check, replay, for each envelope in order, and returns them all: of a frame, members that were
-// opened before are refused as replayed and the others opened. Now is in Unix milliseconds. Without windows everything
-// is refused. A second call returns nothing.
+// Commit asks the authority given to Check once more, because a delivery may have waited: sender, time and rights are
+// those of now, in Unix milliseconds. Then it makes the last check, replay, for each envelope in order, and returns them
+// all: of a frame, members that were opened before are refused as replayed and the others opened. Without windows
+// everything is refused. A second call returns nothing.
 func (c *Checked) Commit(windows Windows, now int64) []Opened {
 	if c.committed.Swap(true) {
 		return nil
 	}
-	switch {
-	case windows == nil:
+	if windows == nil {
 		refuseAll(c.verdicts, errNoGuard)
-	case slices.Contains(c.verdicts, nil):
+	} else if err := c.again(now); err != nil {
+		refuseAll(c.verdicts, err)
+	} else if slices.Contains(c.verdicts, nil) {
 		windows.Commit(c.uses(), c.verdicts, now)
 	}
 	all := make([]Opened, len(c.messages))
@@ -150,6 +151,17 @@ func (c *Checked) Commit(windows Windows, now int64) []Opened {
 		}
 	}
 	return all
+}
+
+// again checks what may have changed since Check.
+func (c *Checked) again(now int64) error {
+	e := c.form.first()
+	sender, err := checkSender(e, c.authority, now)
+	if err != nil {
+		return err
+	}
+	c.from = fromOf(e, sender)
+	return checkRights(e, c.authority, sender)
 }
 
 // uses returns what the windows are asked to record.
@@ -267,7 +279,8 @@ func checkAddress(e *Envelope, in Inbound) error {
 	return nil
 }
 
-// checkSender asks the authority and checks that the answer fits the question.
+// checkSender asks the authority who the sender is, checks that the answer fits the question, and that sender and
+// envelopes are of now.
 func checkSender(e *Envelope, authority Authority, now int64) (Sender, error) {
 	s, err := authority.Sender(e.From, e.Credential, now)
 	if err != nil {
@@ -286,7 +299,17 @@ func checkSender(e *Envelope, authority Authority, now int64) (Sender, error) {
 	if s.Level == identity.Quarantined {
 		return Sender{}, errSilenced
 	}
+	if err := identity.CheckTime(e.Issued, e.Expires, now); err != nil {
+		return Sender{}, fmt.Errorf("envelope: %w", err)
+	}
 	return s, nil
+}
+
+func checkRights(e *Envelope, authority Authority, s Sender) error {
+	if err := authority.Authorise(s, shared(e)); err != nil {
+		return fmt.Errorf("envelope: authorise: %w", err)
+	}
+	return nil
 }
 
 // shared returns what the envelopes of a delivery have in common. Rights, which are judged once, depend on nothing else.
