@@ -56,6 +56,9 @@ type Subscription interface {
 	// Unsubscribe ends it: what is not yet handled is dropped, and fn is not called after it returns, except by a
 	// call that is running then. A second call does nothing.
 	Unsubscribe() error
+	// Drain ends it and has everything handled first that the node took before the call. It returns when fn will not
+	// run again, or when ctx ends; it must not be called from fn. Errors: as [Conn.Flush].
+	Drain(ctx context.Context) error
 	// Dropped returns how many messages did not fit its queue so far.
 	Dropped() uint64
 }

@@ -113,7 +113,9 @@ func (a *Agent) Close(ctx context.Context) error {
 		return nil
 	}
 	sessions := a.link.end()
-	withdraw(ctx, sessions)
+	for _, s := range sessions {
+		s.presence.withdraw(ctx)
+	}
 	a.crew.finish(ctx)
 	var err error
 	for _, s := range sessions {

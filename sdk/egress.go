@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	"github.com/seed-3e86d5b2/conclave/bus"
 	"github.com/seed-3e86d5b2/conclave/envelope"
@@ -48,6 +49,8 @@ type egress struct {
 	retired   bool     // events are refused
 	closed    bool     // everything is refused
 	running   sync.WaitGroup
+
+	taken atomic.Bool // the node has confirmed all, and nothing follows
 }
 
 func newEgress(p *identity.Process, conn bus.Conn, now func() int64, failed func(subject string, err error)) *egress {
@@ -170,7 +173,7 @@ func (e *egress) seal() {
 		e.mu.Unlock()
 		published := e.dispatch(lots)
 		e.mu.Lock()
-		if len(published) == 0 {
+		if len(published) == 0 || published[0].confirm != nil {
 			continue
 		}
 		e.unflushed = append(e.unflushed, published)
@@ -213,7 +216,8 @@ func (e *egress) take() []*lot {
 }
 
 // dispatch seals and publishes lots, each exactly once or not at all. It returns those that were published; the others
-// have been told why not.
+// have been told why not. A lone message is finished: only who asks for it has it confirmed, because for most that would
+// cost more than the message.
 func (e *egress) dispatch(lots []*lot) (published []*lot) {
 	out := e.sealer.lone
 	if len(lots) > 1 {
@@ -222,8 +226,13 @@ func (e *egress) dispatch(lots []*lot) (published []*lot) {
 		} // else each by itself, so that one that cannot be sealed does not hinder the others
 	}
 	for _, l := range lots {
+		lone := len(lots) == 1 && len(l.members) == 1 && l.event
 		err := out(l)
 		l.sealed()
+		if err == nil && lone {
+			l.confirm = e.confirm
+			l.finish(nil)
+		}
 		if err != nil {
 			e.end(l, err)
 			continue
@@ -256,6 +265,21 @@ func (e *egress) flush() {
 	e.flushing, e.unflushed = false, nil
 }
 
+// confirm asks the node whether it has taken what was published before.
+func (e *egress) confirm(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(e.ctx, cancel)()
+	if e.taken.Load() {
+		return nil
+	}
+	err := e.sealer.conn.Flush(ctx)
+	if e.ctx.Err() != nil {
+		err = ErrClosed
+	}
+	return err
+}
+
 // end tells a lot its outcome, and the logger of a failure that nobody is sure to look at.
 func (e *egress) end(l *lot, err error) {
 	l.finish(err)
@@ -275,10 +299,9 @@ func (e *egress) drained(ctx context.Context) error {
 	e.mu.Lock()
 	newest := e.newest
 	e.mu.Unlock()
+	var last error
 	if newest != nil {
-		select {
-		case <-newest.done:
-		case <-ctx.Done():
+		if last = newest.settled(ctx); ctx.Err() != nil {
 			return ctx.Err()
 		}
 	}
@@ -286,6 +309,9 @@ func (e *egress) drained(ctx context.Context) error {
 	defer e.mu.Unlock()
 	err := e.failure
 	e.failure = nil
+	if err == nil && newest != nil && newest.confirm != nil { // the others' outcomes are in failure
+		err = last
+	}
 	return err
 }
 
@@ -318,7 +344,7 @@ func (e *egress) close(ctx context.Context) error {
 	e.kick()
 	e.room.ring()
 	e.mu.Unlock()
-	_ = e.drained(ctx) // who published has the receipts
+	e.taken.Store(e.drained(ctx) == nil) // who published has the receipts
 	if ctx.Err() != nil {
 		e.stop()
 	}

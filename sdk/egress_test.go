@@ -214,6 +214,32 @@ func TestALoneMessageLeavesAtOnceByItself(t *testing.T) {
 	})
 }
 
+// Lone messages wait for no confirmation of those before, and are confirmed when somebody asks.
+func TestLoneMessagesAreConfirmedOnDemand(t *testing.T) {
+	leaving(t, func(t *testing.T, x *exit, confirm chan struct{}) {
+		news := x.topic("news")
+		var last Receipt
+		for n := range 5 {
+			last = x.post(news, fmt.Sprint(n))
+			if all := x.conn.all(); len(all) != n+1 || shape(all[n]) != "single" {
+				t.Fatalf("%d publications of %d messages", len(all), n+1)
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := x.drained(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("drained before the node confirmed anything: %v", err)
+		}
+		close(confirm)
+		if err := x.drained(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if _, err := last.Wait(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // While two publications are not confirmed, what follows gathers in frames, in order.
 func TestFramesFormUnderLoad(t *testing.T) {
 	leaving(t, func(t *testing.T, x *exit, confirm chan struct{}) {
@@ -224,11 +250,14 @@ func TestFramesFormUnderLoad(t *testing.T) {
 			receipts = append(receipts, x.post(news, text))
 			want = append(want, text)
 		}
-		say("0")
-		x.conn.all()
-		say("1")
-		x.conn.all()
-		for n := 2; n < 50; n++ {
+		for n := range maxUnflushed {
+			x.hold()
+			say(fmt.Sprint(2 * n))
+			say(fmt.Sprint(2*n + 1))
+			x.release()
+			x.conn.all()
+		}
+		for n := 2 * maxUnflushed; n < 50; n++ {
 			say(fmt.Sprint(n))
 			x.post(sport, fmt.Sprint(n))
 		}
@@ -250,7 +279,7 @@ func TestFramesFormUnderLoad(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("got %q", got)
 		}
-		if forms["single"] != 2 || forms["frame"] != 2 {
+		if forms["single"] != 0 || forms["frame"] != maxUnflushed+2 {
 			t.Errorf("forms %v", forms)
 		}
 		seen := map[Digest]bool{}

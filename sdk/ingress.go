@@ -48,6 +48,7 @@ func (d *delivery) again() {
 
 // line is what one sender sent to a subscription, in order.
 type line struct {
+	from    identity.ID
 	learned atomic.Int64 // how often something was learned of the sender
 
 	queue   []*delivery // under ingress.mu
@@ -102,7 +103,7 @@ func (g *ingress) take(from identity.ID, d *delivery) {
 func (g *ingress) push(from identity.ID, d *delivery) {
 	l := g.lines[from]
 	if l == nil {
-		l = &line{}
+		l = &line{from: from}
 		if !g.crew.keep(func() { g.run(from, l) }) {
 			return // the agent closes
 		}

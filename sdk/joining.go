@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/seed-3e86d5b2/conclave/envelope"
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/control"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 )
+
+// maxSecrets bounds the sender keys that are kept of one reply, the last ones: others' are not to make room for them.
+const maxSecrets = 64
 
 // heard is one process's topic, as a subscription hears it.
 type heard struct {
@@ -42,19 +46,33 @@ func (r *Subscription) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var joining sync.WaitGroup
+	defer joining.Wait()
+	atOnce := make(chan struct{}, maxJoins) // one that does not answer holds nobody up
 	for _, i := range found {
 		for _, topic := range i.presence.Statement().Topics {
 			if !covers(r.pattern, topic) {
 				continue
 			}
-			err := r.joinOne(ctx, i, topic, wire.Digest{})
-			if err != nil && !errors.Is(err, errOwn) {
-				r.agent.link.options.logger.Warn("publisher not joined", "topic", topic, "error", err)
+			select {
+			case atOnce <- struct{}{}:
+			case <-ctx.Done():
+				return ctx.Err()
 			}
+			joining.Go(func() {
+				defer func() { <-atOnce }()
+				err := r.joinOne(ctx, i, topic, wire.Digest{})
+				if err != nil && !errors.Is(err, errOwn) {
+					r.agent.link.options.logger.Warn("publisher not joined", "topic", topic, "error", err)
+				}
+			})
 		}
 	}
 	return nil
 }
+
+// maxJoins bounds how many publishers a subscription joins at the same time.
+const maxJoins = 64
 
 // greet joins the process that an envelope is from, which was not joined, or whose new key is not known. How often that
 // happens for nothing is bounded.
@@ -119,7 +137,7 @@ func (r *Subscription) joinOne(ctx context.Context, i *instance, topic string, k
 // what waits to be handled is not refused. The caller has entered h.turn.
 func (r *Subscription) take(h *heard, stream envelope.Stream, j joinedContent, until int64) error {
 	circle := r.agent.circle
-	for _, secret := range j.Secrets {
+	for _, secret := range j.Secrets[max(0, len(j.Secrets)-maxSecrets):] {
 		key, err := envelope.ParseSenderKey(secret)
 		if err != nil {
 			return err

@@ -220,3 +220,32 @@ func TestAReaderThatRenewsHearsEverythingOnce(t *testing.T) {
 		wantList(t, got, want...)
 	})
 }
+
+// A publisher that changes its keys between any two messages is heard all the same: who read it before need not have
+// joined its new process when that begins.
+func TestAPublisherThatRenewsIsHeardOnce(t *testing.T) {
+	in(t, func(t *testing.T, realm *sdktest.Realm) {
+		alice := realm.Agent(t, "alice", sdktest.With(sdk.CredentialLife(12*time.Minute)))
+		bob := realm.Agent(t, "bob")
+		if err := alice.Advertise(t.Context(), "news.local"); err != nil {
+			t.Fatal(err)
+		}
+		got, _ := read(t, bob, "news.local")
+		before, renewals := alice.Process(), 0
+		var want []int
+		for n := range 3000 {
+			publish(t, alice, "news.local", n)
+			want = append(want, n)
+			time.Sleep(500 * time.Millisecond) // of the bubble's clock
+			if now := alice.Process(); now != before {
+				before = now
+				renewals++
+			}
+		}
+		settle()
+		wantList(t, got, want...)
+		if renewals < 2 {
+			t.Errorf("%d renewals", renewals)
+		}
+	})
+}

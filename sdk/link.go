@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -144,17 +145,24 @@ func (l *link) onRefused(err error) {
 	l.options.logger.Warn("the node refused a publication or subscription", "error", err)
 }
 
-// renewLoop replaces the session when three quarters of its credential's life are over. The old one goes on receiving
+// renewal returns when to renew a credential, after its issue: in the third quarter of its life, and not when others do
+// that began at the same moment.
+func (l *link) renewal() time.Duration {
+	quarter := max(l.options.life/4, 1)
+	return 2*quarter + rand.N(quarter)
+}
+
+// renewLoop replaces the session before its credential ends. The old one goes on receiving
 // until nothing that was addressed to it can be under way.
 func (l *link) renewLoop() {
-	wait := l.options.life * 3 / 4
+	wait := l.renewal()
 	for {
 		select {
 		case <-l.crew.ctx.Done():
 			return
 		case <-time.After(wait):
 		}
-		wait = l.options.life * 3 / 4
+		wait = l.renewal()
 		if err := l.renew(); err != nil {
 			wait = l.options.life / 32 // some more attempts before the credential ends
 			l.options.logger.Error("credential not renewed", "code", string(fault.CodeOf(err)), "error", err)
@@ -180,13 +188,15 @@ func (l *link) renew() error {
 	}
 	old := l.session
 	ended := l.retired
+	fresh.publishing.follow(&old.publishing)
 	l.session, l.retired = fresh, []*session{old}
 	l.mu.Unlock()
 	old.egress.retire() // what was queued goes out before what follows it
-	err = old.egress.drained(ctx)
-	fresh.egress.release()
+	err = errors.Join(old.egress.drained(ctx), fresh.presence.announce(ctx))
+	fresh.egress.release() // readers can find the process now
+	old.presence.withdraw(ctx)
 	for _, s := range ended {
 		err = errors.Join(err, s.close(ctx))
 	}
-	return errors.Join(err, fresh.presence.announce(ctx))
+	return err
 }

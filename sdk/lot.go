@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"bytes"
+	"context"
 	"sync"
 
 	"github.com/seed-3e86d5b2/conclave/envelope"
@@ -42,6 +43,8 @@ type lot struct {
 	done chan struct{} // closed when the outcome below is known
 	err  error
 	ids  func(index int) Digest
+	// confirm asks the node whether it has taken the message, if nobody did so before done; else nil.
+	confirm func(ctx context.Context) error
 }
 
 func newLot(r *route) *lot { return &lot{route: r, done: make(chan struct{})} }
@@ -103,4 +106,17 @@ func weight(m envelope.Member) int {
 func (l *lot) finish(err error) {
 	l.err = err
 	close(l.done)
+}
+
+// settled returns when the node has taken the lot, or why it has not.
+func (l *lot) settled(ctx context.Context) error {
+	select {
+	case <-l.done:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if l.err != nil || l.confirm == nil {
+		return l.err
+	}
+	return l.confirm(ctx)
 }

@@ -16,6 +16,7 @@ type presence struct {
 	turn     lane        // for handing in a presence: they must come in order
 	current  atomic.Bool // announced since the session connected last
 	sequence uint64      // under turn
+	over     bool        // under turn: it serves and publishes nothing any more
 }
 
 // once announces the process once a connection, so that whoever it asks can find the key to seal the reply with.
@@ -50,7 +51,7 @@ func (p *presence) next(ctx context.Context) error {
 		Issued: a.link.now(),
 	}
 	said.Expires = said.Issued + presenceTime
-	if !a.crew.closing() {
+	if !a.crew.closing() && !p.over {
 		said.Serves, said.Topics = a.service.offered()
 	}
 	p.sequence++
@@ -66,16 +67,17 @@ func (p *presence) next(ctx context.Context) error {
 	return nil
 }
 
-// withdraw announces for a closed agent's sessions that they serve nothing any more, so that nobody picks them. It is
-// best effort: a presence ends by itself.
-func withdraw(ctx context.Context, sessions []*session) {
+// withdraw announces that the process serves and publishes nothing any more, so that nobody picks it, if it has ever
+// been announced. It is best effort: a presence ends by itself.
+func (p *presence) withdraw(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, withdrawTime)
 	defer cancel()
-	for _, s := range sessions {
-		if s.presence.current.Load() {
-			_ = s.presence.announce(ctx)
-		}
+	if !p.current.Load() || p.turn.enter(ctx) != nil {
+		return
 	}
+	defer p.turn.leave()
+	p.over = true
+	_ = p.next(ctx)
 }
 
 // keepPresent announces the process as long as it serves or publishes anything, keeps readers joined, and learns new

@@ -22,6 +22,18 @@ type publishing struct {
 	topics map[string]*publication
 }
 
+// follow makes the publications of the session that this one replaces, for those who read them: each of these processes
+// has heard nothing of this session, so it may accept what is published before it joins.
+func (p *publishing) follow(former *publishing) {
+	for _, t := range former.all() {
+		next, err := p.to(t.topic)
+		if err != nil {
+			continue // it made no subject for the former either
+		}
+		next.heirs = t.processes()
+	}
+}
+
 // publication is one topic of one session. Its messages are encrypted under a sender key, which everybody who joined
 // has, until one of them loses the right to it: then the next message is under a new one, and who still has the right
 // asks for that. Topics that the policy leaves plain have no key.
@@ -37,6 +49,7 @@ type publication struct {
 	stale   bool   // the key must not be used any more
 	former  []formerKey
 	readers map[wire.Digest]reader // by credential
+	heirs   map[wire.Digest]bool   // those of the session before that have not joined this one
 	until   int64                  // when the first right to the key ends, Unix milliseconds
 }
 
@@ -185,19 +198,27 @@ func (t *publication) join(from identity.ID, process wire.Digest, now int64) (jo
 	if err != nil {
 		return joinedContent{}, err
 	}
-	if t.plain {
-		return joinedContent{First: t.session.egress.sealer.first(t.route.to)}, nil
-	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	j := joinedContent{First: t.session.egress.sealer.first(t.route.to)}
+	if t.heirs[process] {
+		j.First = 1
+		delete(t.heirs, process)
+	}
 	before, again := t.readers[process]
-	if !again && len(t.readers) >= maxReaders {
+	full := !again && len(t.readers) >= maxReaders
+	if t.plain {
+		if !full {
+			t.readers[process] = reader{principal: from, renew: math.MaxInt64, ends: term.Ends}
+		}
+		return j, nil
+	}
+	if full {
 		return joinedContent{}, errBusy
 	}
 	if err := t.fresh(now); err != nil {
 		return joinedContent{}, err
 	}
-	var j joinedContent
 	if _, still := t.readers[process]; again && still {
 		for _, f := range t.former {
 			if f.epoch > before.epoch && now-f.replaced < liveTime {
@@ -208,8 +229,18 @@ func (t *publication) join(from identity.ID, process wire.Digest, now int64) (jo
 	j.Secrets = append(j.Secrets, t.key.Secret())
 	t.readers[process] = reader{principal: from, epoch: t.epoch, renew: term.Renew, ends: term.Ends}
 	t.until = min(t.until, term.Ends)
-	j.First = t.session.egress.sealer.first(t.route.to)
 	return j, nil
+}
+
+// processes returns who reads the topic.
+func (t *publication) processes() map[wire.Digest]bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	set := make(map[wire.Digest]bool, len(t.readers))
+	for process := range t.readers {
+		set[process] = true
+	}
+	return set
 }
 
 // term returns how long a process may read the topic. Errors: those of [bus.Peers.Term], [bus.ErrDenied].

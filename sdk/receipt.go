@@ -22,13 +22,8 @@ func (r Receipt) Wait(ctx context.Context) (Digest, error) {
 	if r.lot == nil {
 		return Digest{}, errNoReceipt
 	}
-	select {
-	case <-r.lot.done:
-	case <-ctx.Done():
-		return Digest{}, ctx.Err()
-	}
-	if r.lot.err != nil {
-		return Digest{}, r.lot.err
+	if err := r.lot.settled(ctx); err != nil {
+		return Digest{}, err
 	}
 	return r.lot.ids(r.index), nil
 }

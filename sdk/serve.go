@@ -190,11 +190,13 @@ func askedBy(s *session, m *envelope.Message) asked {
 }
 
 // disown answers a request that cannot be read because its session is not known here, so that it is sent again. err is
-// what it was refused with.
+// what it was refused with. The request's counter is used up first: one that was accepted before, when the session was
+// still known, is not disowned, and one that is disowned is never accepted.
 func (s *session) disown(ctx context.Context, err error) {
 	var u *envelope.UnknownKey
 	if !errors.As(err, &u) || u.Envelope.Purpose.Answers() ||
-		!s.agent.circle.disowned.admit(u.Envelope.From, s.agent.link.now()) {
+		!s.agent.circle.disowned.admit(u.Envelope.From, s.agent.link.now()) ||
+		u.Spend(s.agent.circle.windows, s.agent.link.now()) != nil {
 		return
 	}
 	q := asked{from: u.Envelope.From, process: u.Envelope.Credential, id: u.ID}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	"github.com/seed-3e86d5b2/conclave/bus"
 	"github.com/seed-3e86d5b2/conclave/envelope"
@@ -23,7 +24,8 @@ type Subscription struct {
 	sub     bus.Subscription // at the session in use; nil once stopped
 	dropped uint64           // by those before
 	streams map[envelope.Stream]*heard
-	stopped bool
+	stopped atomic.Bool  // changed under mu
+	overlap atomic.Int64 // until when, Unix milliseconds, messages may come twice because two sessions heard them
 }
 
 func newSubscription(a *Agent, pattern string, handler HandlerFunc) *Subscription {
@@ -40,30 +42,46 @@ func (r *Subscription) attach(s *session) error {
 	if err != nil {
 		return err
 	}
-	sub, err := s.conn.Subscribe(subject, func(subject string, data []byte) { r.receive(s, subject, data) })
+	first := make(chan struct{}) // closed when all that the old session heard was taken
+	defer close(first)
+	sub, err := s.conn.Subscribe(subject, func(subject string, data []byte) {
+		<-first
+		r.receive(s, subject, data)
+	})
 	if err != nil {
 		return err
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.stopped {
+	if r.stopped.Load() {
+		r.mu.Unlock()
 		return sub.Unsubscribe()
 	}
 	old := r.sub
 	r.sub = sub
+	r.mu.Unlock()
 	if old == nil {
 		return nil
 	}
+	r.overlap.Store(r.agent.link.now() + overlapTime)
+	ctx, cancel := context.WithTimeout(r.agent.crew.ctx, askTime)
+	defer cancel()
+	if err := old.Drain(ctx); err != nil { // the connection is gone, and what it had with it
+		_ = old.Unsubscribe()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.dropped += old.Dropped()
-	_ = old.Unsubscribe() // fails only when the connection is gone, which ends it as well
 	return nil
 }
+
+// overlapTime is for how many milliseconds after a change of sessions what both have heard may still come twice.
+const overlapTime = 5_000
 
 // Stop ends the subscription. The handler is not called any more once it returns, except by a call that is running.
 func (r *Subscription) Stop() error {
 	r.ingress.end()
 	r.mu.Lock()
-	r.stopped = true
+	r.stopped.Store(true)
 	sub := r.sub
 	r.sub = nil
 	if sub != nil {
@@ -102,36 +120,41 @@ func (r *Subscription) accept(d *delivery) {
 	if d.err != nil && d.known != d.line.learned.Load() {
 		d.again() // what was missing may have been learned since
 	}
-	s := d.session
-	if d.err != nil && unknownSender(d.err) {
-		r.learn(d, func(ctx context.Context) error { return r.meet(ctx, d) })
+	opened := commit(d)
+	if unknownSender(d.err) && r.learn(d, func(ctx context.Context) error { return r.meet(ctx, d) }) {
+		if d.err == nil || errors.Is(d.err, envelope.ErrNoKey) { // it was authentic
+			r.agent.circle.strangers.forgive(d.line.from)
+		}
+		opened = commit(d)
 	}
 	joined := false
 	if u := (*envelope.UnknownKey)(nil); errors.As(d.err, &u) {
-		joined = r.learn(d, func(ctx context.Context) error { return r.greet(ctx, u.Envelope) })
+		if joined = r.learn(d, func(ctx context.Context) error { return r.greet(ctx, u.Envelope) }); joined {
+			opened = commit(d)
+		}
 	}
-	var opened []envelope.Opened
-	if d.err == nil {
-		opened = s.commit(d.checked)
-		if len(opened) > 0 && errors.Is(opened[0].Err, envelope.ErrNotJoined) {
-			e := d.checked.Envelope()
-			if joined = r.learn(d, func(ctx context.Context) error { return r.greet(ctx, e) }); joined && d.err == nil {
-				opened = s.commit(d.checked)
-			}
+	if len(opened) > 0 && errors.Is(opened[0].Err, envelope.ErrNotJoined) {
+		e := d.checked.Envelope()
+		if joined = r.learn(d, func(ctx context.Context) error { return r.greet(ctx, e) }); joined {
+			opened = commit(d)
 		}
 	}
 	if d.err != nil {
 		r.refuse(d.err, joined)
 	}
-	for _, o := range opened {
-		if o.Err != nil {
-			r.refuse(o.Err, joined)
-			continue
-		}
-		if !r.hand(o.Message, d.topic) {
-			return
-		}
+	r.hand(opened, d.topic, joined)
+}
+
+// commit lets a delivery that was checked be handled. What has changed about its sender while it waited is d.err.
+func commit(d *delivery) []envelope.Opened {
+	if d.err != nil {
+		return nil
 	}
+	opened := d.session.commit(d.checked)
+	if len(opened) > 0 && unknownSender(opened[0].Err) {
+		d.err, opened = opened[0].Err, nil
+	}
+	return opened
 }
 
 // learn does what teaches this agent something about the sender of a delivery, and then checks the delivery anew. It
@@ -154,10 +177,7 @@ func (r *Subscription) learn(d *delivery, ask func(ctx context.Context) error) b
 
 // meet learns who the sender of a delivery is.
 func (r *Subscription) meet(ctx context.Context, d *delivery) error {
-	subject, err := d.session.meet(ctx, d.data, d.subject, d.err)
-	if err == nil {
-		r.agent.circle.strangers.forgive(subject.From)
-	}
+	_, err := d.session.meet(ctx, d.data, d.subject, d.err)
 	return err
 }
 
@@ -165,31 +185,38 @@ func (r *Subscription) meet(ctx context.Context, d *delivery) error {
 // the publisher's own word nobody can tell whether they are new.
 func (r *Subscription) refuse(err error, joined bool) {
 	l := r.agent.link
-	if joined || errors.Is(err, envelope.ErrNotJoined) || errors.Is(err, envelope.ErrNoKey) || l.crew.ctx.Err() != nil {
+	twice := errors.Is(err, envelope.ErrReplayed) && l.now() < r.overlap.Load()
+	if joined || twice || errors.Is(err, envelope.ErrNotJoined) || errors.Is(err, envelope.ErrNoKey) || l.crew.ctx.Err() != nil {
 		l.options.logger.Debug("message not delivered", "pattern", r.pattern, "error", err)
 		return
 	}
 	l.options.logger.Warn("message refused", "code", string(fault.CodeOf(err)), "error", err)
 }
 
-// hand has one message handled, after those that other senders' lines hand over. It reports whether it may go on.
-func (r *Subscription) hand(m *envelope.Message, topic string) bool {
+// hand has the messages of one delivery handled, one after the other, when other senders' lines hand over none.
+func (r *Subscription) hand(opened []envelope.Opened, topic string, joined bool) {
 	ctx := r.agent.crew.ctx
 	if r.turn.enter(ctx) != nil {
-		return false // closed
+		return // closed
 	}
 	defer r.turn.leave()
-	r.mu.Lock()
-	stopped := r.stopped
-	r.mu.Unlock()
-	if stopped {
-		return false
+	var from Peer // of all: a delivery has one sender
+	for _, o := range opened {
+		if o.Err != nil {
+			r.refuse(o.Err, joined)
+			continue
+		}
+		if r.stopped.Load() || ctx.Err() != nil {
+			return
+		}
+		if from.ID.IsZero() {
+			from = peerOf(o.Message.From())
+		}
+		d := &Delivery{From: from, Topic: topic, Content: o.Message.Content(), Trace: o.Message.Trace(), message: o.Message}
+		if _, err := r.handler(withTrace(ctx, d.Trace), d); err != nil {
+			r.agent.link.options.logger.Warn("message handler failed", "topic", topic, "error", err)
+		}
 	}
-	d := &Delivery{From: peerOf(m.From()), Topic: topic, Content: m.Content(), Trace: m.Envelope().Trace, message: m}
-	if _, err := r.handler(withTrace(ctx, d.Trace), d); err != nil {
-		r.agent.link.options.logger.Warn("message handler failed", "topic", topic, "error", err)
-	}
-	return true
 }
 
 // own reports whether an envelope is this agent's own process's, which does not read what it publishes.

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -70,6 +71,7 @@ func Run(t *testing.T, start func(t *testing.T) Network) {
 		{"payload limit", testPayload},
 		{"unsubscribe", testUnsubscribe},
 		{"unsubscribe within", testUnsubscribeWithin},
+		{"drain", testDrain},
 		{"drops are counted", testDrops},
 		{"a queue is bounded by bytes", testQueueBytes},
 		{"sizes at random", testQueueRandom},
@@ -253,6 +255,40 @@ func testUnsubscribe(t *testing.T, n Network) {
 	if len(first) != 0 {
 		t.Errorf("heard %v after Unsubscribe", <-first)
 	}
+}
+
+// testDrain ends a subscription that has messages queued and under way.
+func testDrain(t *testing.T, n Network) {
+	from, to := n.Join(t, full()), n.Join(t, full())
+	ready, calls := make(chan struct{}), make(chan string, 64)
+	s, err := to.Subscribe(subject("a"), func(_ string, data []byte) {
+		<-ready
+		calls <- string(data)
+	})
+	must(t, err)
+	for i := range 32 {
+		must(t, from.Publish(within(t), subject("a"), []byte(strconv.Itoa(i))))
+	}
+	must(t, from.Flush(within(t)))
+	drained := make(chan error, 1)
+	go func() { drained <- s.Drain(within(t)) }()
+	close(ready)
+	must(t, <-drained)
+	if len(calls) != 32 {
+		t.Errorf("handled %d of 32", len(calls))
+	}
+	for i := range len(calls) {
+		if got := <-calls; got != strconv.Itoa(i) {
+			t.Errorf("message %d is %s", i, got)
+		}
+	}
+	must(t, from.Publish(within(t), subject("a"), []byte("after")))
+	must(t, from.Flush(within(t)))
+	must(t, to.Flush(within(t)))
+	if len(calls) != 0 {
+		t.Errorf("heard %v after Drain", <-calls)
+	}
+	must(t, s.Unsubscribe())
 }
 
 func testUnsubscribeWithin(t *testing.T, n Network) {

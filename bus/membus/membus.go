@@ -223,6 +223,22 @@ func (s *subscription) Unsubscribe() error {
 	return nil
 }
 
+// Drain implements [bus.Subscription].
+func (s *subscription) Drain(ctx context.Context) error {
+	n := s.conn.network
+	n.mu.Lock()
+	s.release()
+	s.conn.subs = slices.DeleteFunc(s.conn.subs, func(other *subscription) bool { return other == s })
+	n.mu.Unlock()
+	s.feed.Drain()
+	select {
+	case <-s.feed.Done():
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // Dropped implements [bus.Subscription].
 func (s *subscription) Dropped() uint64 { return s.feed.Dropped() }
 

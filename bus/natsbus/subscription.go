@@ -81,6 +81,10 @@ func (s *subscription) receive() {
 		s.put(m)
 	}
 	s.feed.Drain()
+	<-s.feed.Done()
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	delete(s.conn.subs, s)
 }
 
 func (s *subscription) put(m *nats.Msg) {
@@ -110,6 +114,15 @@ func (s *subscription) Unsubscribe() error {
 		return callError("unsubscribe", err)
 	}
 	return nil
+}
+
+// Drain implements [bus.Subscription].
+func (s *subscription) Drain(ctx context.Context) error {
+	err := s.conn.Flush(ctx) // what the node sent before its answer has come
+	s.count()
+	_ = s.nats.Unsubscribe() // fails only when the connection has ended, and the subscription with it
+	s.finish()
+	return errors.Join(err, s.wait(ctx))
 }
 
 // Dropped implements [bus.Subscription].
