@@ -32,8 +32,8 @@ type link struct {
 	moved func(to *session) error // has what was subscribed to subscribed to at a new session
 
 	mu      sync.Mutex
-	session *session   // in use
-	retired []*session // replaced, still receiving
+	using   atomic.Pointer[session] // changed under mu
+	retired []*session              // replaced, still receiving
 	ended   bool
 }
 
@@ -45,7 +45,7 @@ func (l *link) begin(ctx context.Context) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.session = s
+	l.using.Store(s)
 	return nil
 }
 
@@ -55,8 +55,8 @@ func (l *link) end() []*session {
 	defer l.mu.Unlock()
 	l.ended = true
 	list := slices.Clone(l.retired)
-	if l.session != nil {
-		list = append(list, l.session)
+	if s := l.using.Load(); s != nil {
+		list = append(list, s)
 	}
 	return list
 }
@@ -76,17 +76,15 @@ func (l *link) sessions() []*session {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	list := slices.Clone(l.retired)
-	if l.session != nil {
-		list = append(list, l.session)
+	if s := l.using.Load(); s != nil {
+		list = append(list, s)
 	}
 	return list
 }
 
 // current returns the session in use.
 func (l *link) current() *session {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.session
+	return l.using.Load()
 }
 
 // ask puts a control request to the node until it is answered, however often the node goes away meanwhile, or ctx ends,
@@ -186,10 +184,11 @@ func (l *link) renew() error {
 		l.mu.Unlock()
 		return fresh.close(ctx)
 	}
-	old := l.session
+	old := l.using.Load()
 	ended := l.retired
 	fresh.publishing.follow(&old.publishing)
-	l.session, l.retired = fresh, []*session{old}
+	l.using.Store(fresh)
+	l.retired = []*session{old}
 	l.mu.Unlock()
 	old.egress.retire() // what was queued goes out before what follows it
 	err = errors.Join(old.egress.drained(ctx), fresh.presence.announce(ctx))

@@ -18,8 +18,8 @@ const maxReaders = 16384
 type publishing struct {
 	session *session
 
-	mu     sync.RWMutex
-	topics map[string]*publication
+	mu     sync.Mutex // held while a publication is added
+	topics sync.Map   // by topic: *publication
 }
 
 // follow makes the publications of the session that this one replaces, for those who read them: each of these processes
@@ -70,10 +70,7 @@ type reader struct {
 
 // to returns the topic's publication. Errors: that of an invalid topic.
 func (p *publishing) to(topic string) (*publication, error) {
-	p.mu.RLock()
-	known := p.topics[topic]
-	p.mu.RUnlock()
-	if known != nil {
+	if known := p.known(topic); known != nil {
 		return known, nil
 	}
 	s := p.session
@@ -83,22 +80,27 @@ func (p *publishing) to(topic string) (*publication, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if known = p.topics[topic]; known != nil {
+	if known := p.known(topic); known != nil {
 		return known, nil
 	}
-	known = &publication{session: s, topic: topic, plain: s.agent.link.plain(topic), readers: map[wire.Digest]reader{}}
+	made := &publication{session: s, topic: topic, plain: s.agent.link.plain(topic), readers: map[wire.Digest]reader{}}
 	limit := frameBytes
 	if most := s.agent.link.rights(s.hearing.at()).MaxPayload; most > 0 && most*3/4 < frameBytes {
 		limit = int(most * 3 / 4)
 	}
-	known.route = route{
-		to: envelope.ToTopic(topic), subject: subject, purpose: envelope.Event, limit: limit, protect: known.protect,
+	made.route = route{
+		to: envelope.ToTopic(topic), subject: subject, purpose: envelope.Event, limit: limit, protect: made.protect,
 	}
-	if p.topics == nil {
-		p.topics = map[string]*publication{}
+	p.topics.Store(topic, made)
+	return made, nil
+}
+
+// known returns the topic's publication, or nil. There is one only of topics that the process is announced to publish on.
+func (p *publishing) known(topic string) *publication {
+	if t, ok := p.topics.Load(topic); ok {
+		return t.(*publication)
 	}
-	p.topics[topic] = known
-	return known, nil
+	return nil
 }
 
 // joined answers a verified join: the next counter on the topic and its key, if the reader's level reads it.
@@ -123,12 +125,11 @@ func (p *publishing) joined(m *envelope.Message) ([]byte, error) {
 }
 
 func (p *publishing) all() []*publication {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	list := make([]*publication, 0, len(p.topics))
-	for _, t := range p.topics {
-		list = append(list, t)
-	}
+	var list []*publication
+	p.topics.Range(func(_, t any) bool {
+		list = append(list, t.(*publication))
+		return true
+	})
 	return list
 }
 

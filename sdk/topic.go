@@ -31,26 +31,32 @@ type joinedContent struct {
 //
 // Errors: an invalid topic, denied where the agent's level does not publish on it, too_large, [ErrClosed], ctx's.
 func (a *Agent) PublishBytes(ctx context.Context, topic string, content []byte) (Receipt, error) {
-	if !a.service.publishes(topic) {
-		if err := identity.CheckCapability(topic); err != nil {
-			return Receipt{}, err
-		}
-		if err := a.Advertise(ctx, topic); err != nil {
-			return Receipt{}, err
-		}
-	}
 	m := envelope.Member{Content: content, Trace: traceOf(ctx)}
 	for {
 		s := a.link.current()
-		t, err := s.publishing.to(topic)
-		if err != nil {
-			return Receipt{}, err
+		t := s.publishing.known(topic)
+		if t == nil {
+			var err error
+			if t, err = a.publication(ctx, s, topic); err != nil {
+				return Receipt{}, err
+			}
 		}
 		r, err := s.egress.post(ctx, &t.route, m)
 		if !errors.Is(err, errRetired) {
 			return r, err
 		}
 	}
+}
+
+// publication makes a session's publication of a topic, once the process is announced as its publisher.
+func (a *Agent) publication(ctx context.Context, s *session, topic string) (*publication, error) {
+	if err := identity.CheckCapability(topic); err != nil {
+		return nil, err
+	}
+	if err := a.Advertise(ctx, topic); err != nil {
+		return nil, err
+	}
+	return s.publishing.to(topic)
 }
 
 // Flush returns when the node has taken all that was published before. The error is the first of a message published
