@@ -46,19 +46,14 @@ func Seal(p *identity.Process, draft Draft, random io.Reader) (Signed, error) {
 	if err != nil {
 		return Signed{}, err
 	}
-	raw, err := p.Sign(e)
+	raw, id, err := p.SignNamed(e)
 	if err != nil {
 		return Signed{}, err
 	}
 	if len(raw) > orDefault(draft.Limit) {
 		return Signed{}, wire.ErrTooLarge
 	}
-	s := Signed{Raw: raw}
-	if s.ID, err = wire.IDOf(p.Realm(), e); err != nil {
-		return Signed{}, err
-	}
-	s.Session = opened(&e, s.ID, secret)
-	return s, nil
+	return Signed{Raw: raw, ID: id, Session: opened(&e, id, secret)}, nil
 }
 
 // opened returns the session that a Sealed envelope opens, nil if there is no secret.

@@ -143,3 +143,11 @@ func (p *Process) Sign(statement wire.Statement) ([]byte, error) {
 	}
 	return wire.Sign(p.signing, p.realm, statement)
 }
+
+// SignNamed is Sign, and returns the statement's name as well.
+func (p *Process) SignNamed(statement wire.Statement) ([]byte, wire.Digest, error) {
+	if !slices.Contains(processKinds, statement.Kind()) {
+		return nil, wire.Digest{}, fmt.Errorf("%w: %s by a process", ErrNotAllowed, statement.Kind())
+	}
+	return wire.SignNamed(p.signing, p.realm, statement)
+}

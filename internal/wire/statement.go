@@ -148,21 +148,37 @@ func decodePayload[T Statement](payload []byte, claim *T) error {
 
 // Sign returns the COSE_Sign1 of s by key.
 func Sign(key Key, realm Realm, s Statement) ([]byte, error) {
+	raw, _, err := sign(key, realm, s)
+	return raw, err
+}
+
+// SignNamed is [Sign] and [IDOf] at once.
+func SignNamed(key Key, realm Realm, s Statement) ([]byte, Digest, error) {
+	raw, message, err := sign(key, realm, s)
+	if err != nil {
+		return nil, Digest{}, err
+	}
+	return raw, Hash(message), nil
+}
+
+// sign returns the signed form and the bytes that the signature covers.
+func sign(key Key, realm Realm, s Statement) (raw, message []byte, err error) {
 	if err := s.Check(); err != nil {
-		return nil, fmt.Errorf("sign %s: %w", s.Kind(), err)
+		return nil, nil, fmt.Errorf("sign %s: %w", s.Kind(), err)
 	}
 	payload, err := encodePayload(s)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	signature, err := key.sign(SigStructure(s.Kind(), realm, payload))
+	message = SigStructure(s.Kind(), realm, payload)
+	signature, err := key.sign(message)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	raw := make([]byte, 0, sigHead+len(payload)+len(signature))
+	raw = make([]byte, 0, sigHead+len(payload)+len(signature))
 	raw = appendProtected(AppendArrayHead(append(raw, tagSign1), 4), s.Kind())
 	raw = AppendBytes(AppendMapHead(raw, 0), payload)
-	return AppendBytes(raw, signature[:]), nil
+	return AppendBytes(raw, signature[:]), message, nil
 }
 
 // Claimed is a statement that was read but not verified: anybody may have written it.
