@@ -10,20 +10,22 @@ import (
 // signature. Heads that do not verify are not remembered. It is safe for concurrent use. Make it with [NewRoots]; a nil
 // *Roots remembers nothing.
 type Roots struct {
+	limit int
+
 	mu    sync.Mutex
 	known map[wire.Digest]struct{}
-	ring  []wire.Digest // in the order in which they came
-	next  int
+	ring  []wire.Digest // in the order in which they came; grows to limit
+	next  int           // in ring, once it is full: the oldest
 }
 
 // NewRoots returns a memory of at most limit heads, 64 bytes or so each: the oldest goes first. A limit below 1 is none.
 func NewRoots(limit int) *Roots {
-	return &Roots{known: map[wire.Digest]struct{}{}, ring: make([]wire.Digest, max(limit, 0))}
+	return &Roots{limit: limit, known: map[wire.Digest]struct{}{}}
 }
 
 // verify does what [wire.Claimed.Verify] does for the head that raw was read as.
 func (r *Roots) verify(head wire.Claimed[Batch], raw []byte, realm wire.Realm, key wire.PublicKey) error {
-	if r == nil || len(r.ring) == 0 {
+	if r == nil || r.limit < 1 {
 		_, err := head.Verify(realm, key)
 		return err
 	}
@@ -47,8 +49,12 @@ func (r *Roots) remember(name wire.Digest) {
 	if _, known := r.known[name]; known {
 		return // by another goroutine, meanwhile
 	}
-	delete(r.known, r.ring[r.next])
 	r.known[name] = struct{}{}
+	if len(r.ring) < r.limit {
+		r.ring = append(r.ring, name)
+		return
+	}
+	delete(r.known, r.ring[r.next])
 	r.ring[r.next] = name
 	r.next = (r.next + 1) % len(r.ring)
 }
