@@ -239,7 +239,7 @@ func TestLastCounters(t *testing.T) {
 	k.d.Counter = math.MaxUint64 - 9
 	f := w.sealFrame(k.d, 10)
 	windows := NewLiveWindows(4)
-	must(t, windows.Join(Stream{w.from.Credential().ID(), ToTopic(topic)}, k.d.Counter, start+life, now))
+	must(t, windows.Join(w.from.Principal(), Stream{w.from.Credential().ID(), ToTopic(topic)}, k.d.Counter, start+life, now))
 	w.openAll(f.Raw(), k.in, windows)
 	low := w.kinds()[1]
 	for _, c := range []struct {
@@ -255,7 +255,7 @@ func TestLastCounters(t *testing.T) {
 			}
 		}
 	}
-	must(t, windows.Join(Stream{w.from.Credential().ID(), ToTopic(topic)}, 1, start+life, now)) // lowers nothing
+	must(t, windows.Join(w.from.Principal(), Stream{w.from.Credential().ID(), ToTopic(topic)}, 1, start+life, now)) // lowers nothing
 	if all, err := OpenAny(w.sealFrame(low.d, 1).Raw(), k.in, w.authority, windows, now); err != nil || all[0].Err == nil {
 		t.Errorf("after joining from 1 again: %v, %v", all, err)
 	}
@@ -274,7 +274,7 @@ func TestExtremeTimes(t *testing.T) {
 			}
 		}
 	}
-	must(t, w.windows.Windows.(*LiveWindows).Join(Stream{w.from.Credential().ID(), ToTopic(topic)}, 1, start+life, now))
+	must(t, w.windows.Windows.(*LiveWindows).Join(w.from.Principal(), Stream{w.from.Credential().ID(), ToTopic(topic)}, 1, start+life, now))
 	_, err := w.open(w.seal(w.event()), w.inboundEvent())
 	must(t, err)
 }

@@ -300,7 +300,7 @@ func TestFrameOfATopicNotJoined(t *testing.T) {
 		if e := c.Envelope(); e.From != w.alice.ID() || e.To.Topic != topic {
 			t.Errorf("%s: does not say whom to join", k.name)
 		}
-		must(t, windows.Join(Stream{w.from.Credential().ID(), ToTopic(topic)}, 3, start+life, now))
+		must(t, windows.Join(w.from.Principal(), Stream{w.from.Credential().ID(), ToTopic(topic)}, 3, start+life, now))
 		all, err := OpenAny(f.Raw(), k.in, w.authority, windows, now)
 		must(t, err)
 		if !errors.Is(all[1].Err, errOutside) || all[2].Err != nil {

@@ -43,7 +43,7 @@ func join(t testing.TB) *joined {
 // fresh are windows that have seen nothing and joined the topic.
 func (w *joined) fresh() *LiveWindows {
 	live := NewLiveWindows(16)
-	must(w.t, live.Join(Stream{w.from.Credential().ID(), ToTopic(topic)}, 1, start+life+identity.Skew, now))
+	must(w.t, live.Join(w.from.Principal(), Stream{w.from.Credential().ID(), ToTopic(topic)}, 1, start+life+identity.Skew, now))
 	return live
 }
 

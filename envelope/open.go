@@ -167,7 +167,7 @@ func (c *Checked) again(now int64) error {
 // uses returns what the windows are asked to record.
 func (c *Checked) uses() Uses {
 	e := c.form.first()
-	uses := Uses{Stream: Stream{Credential: e.Credential, To: e.To}, First: e.Counter, Until: c.until}
+	uses := Uses{From: e.From, Stream: Stream{Credential: e.Credential, To: e.To}, First: e.Counter, Until: c.until}
 	if c.form.len() == 1 {
 		uses.ID = c.form.id(c.realm, 0)
 	}

@@ -32,7 +32,7 @@ func TestHonest(t *testing.T) {
 	if wire.Hash(append(bytes.Clone(m.Salt()), m.Content()...)) != m.Envelope().Digest {
 		t.Error("salt and content do not give the signed digest")
 	}
-	wantUse := Uses{Stream: Stream{Credential: m.Process(), To: m.Envelope().To}, First: 1, ID: id,
+	wantUse := Uses{From: m.From().ID, Stream: Stream{Credential: m.Process(), To: m.Envelope().To}, First: 1, ID: id,
 		Until: start + life + identity.Skew}
 	if w.windows.last != wantUse || w.windows.commits != 1 {
 		t.Errorf("committed %+v, %d times", w.windows.last, w.windows.commits)
@@ -43,7 +43,7 @@ func TestHonestEvent(t *testing.T) {
 	w := newWorld(t)
 	raw := w.seal(w.event())
 	live := NewLiveWindows(4)
-	must(t, live.Join(Stream{w.from.Credential().ID(), ToTopic(topic)}, 1, start+life, now))
+	must(t, live.Join(w.from.Principal(), Stream{w.from.Credential().ID(), ToTopic(topic)}, 1, start+life, now))
 	m, err := Open(raw, w.inboundEvent(), w.authority, live, now)
 	must(t, err)
 	if string(m.Content()) != "hello" {
@@ -324,7 +324,7 @@ func TestOtherRealm(t *testing.T) {
 	must(t, err)
 	w.vouch(there) // an authority that confuses realms
 	live := NewLiveWindows(4)
-	must(t, live.Join(Stream{there.Credential().ID(), ToTopic(topic)}, 1, start+life, now))
+	must(t, live.Join(there.Principal(), Stream{there.Credential().ID(), ToTopic(topic)}, 1, start+life, now))
 	signed, err := Seal(there, w.event(), rand.Reader)
 	must(t, err)
 	in := w.inboundEvent()

@@ -19,6 +19,7 @@ var (
 	// ErrNotJoined is returned when a topic's message comes from a process whose first counter is not known: join it.
 	ErrNotJoined = fault.New(fault.Unknown, "envelope: topic of this process was not joined")
 	// ErrWindowFull is returned when there is no room to remember one more sender. Nothing is forgotten to make some.
+	// A principal that fills its own share is refused alone.
 	ErrWindowFull = fault.New(fault.WindowFull, "envelope: no room for one more sender's window")
 	// errVolatile is returned when mail is given to windows that do not outlive the process.
 	errVolatile = fault.New(fault.Internal, "envelope: live windows do not remember mail")
@@ -32,6 +33,7 @@ type Stream struct {
 
 // Uses are the counters, consecutive on one stream, of one delivery that is about to be accepted.
 type Uses struct {
+	From   identity.ID // the principal whose credential the stream's is
 	Stream Stream
 	First  uint64 // the counters are First, First+1 and so on, one for each verdict
 	// ID is the envelope's if there is one counter, else zero. Mail, which never comes in a frame, is remembered by it.
@@ -60,18 +62,26 @@ type LiveWindows struct {
 	table *replay.Table[Stream]
 }
 
-// NewLiveWindows returns windows for at most limit streams. A limit below 1 refuses everything.
+// Of all streams one principal has a sixteenth, or leastShare if that is more: who connects again and again with fresh
+// credentials fills its own share and not that of others.
+const (
+	shares     = 16
+	leastShare = 1024
+)
+
+// NewLiveWindows returns windows for at most limit streams, of which one principal has at most a sixteenth, or 1,024 if
+// that is more. A limit below 1 refuses everything.
 func NewLiveWindows(limit int) *LiveWindows {
-	return &LiveWindows{table: replay.NewTable[Stream](limit)}
+	return &LiveWindows{table: replay.NewSharedTable[Stream](limit, max(limit/shares, leastShare))}
 }
 
-// Join accepts, from now on, counters of the stream from first upwards, until the time given (Unix milliseconds): the
+// Join accepts, from now on, counters of a principal's stream from first upwards, until the time given (Unix milliseconds): the
 // end of the sender's credential and [identity.Skew]. Joining again only raises first. Call it with what a verified
 // reply to a join says. Errors: [identity.ErrExpired], [ErrWindowFull].
-func (w *LiveWindows) Join(s Stream, first uint64, until, now int64) error {
+func (w *LiveWindows) Join(from identity.ID, s Stream, first uint64, until, now int64) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return coded(w.table.Open(s, first, until, now))
+	return coded(w.table.OpenFor(from, s, first, until, now))
 }
 
 // Commit implements [Windows]. A process's first envelope to this process opens its window at 1.
@@ -83,7 +93,7 @@ func (w *LiveWindows) Commit(uses Uses, verdicts []error, now int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if uses.Stream.To.Place == AtProcess && !w.table.Has(uses.Stream, now) {
-		if err := w.table.Open(uses.Stream, 1, uses.Until, now); err != nil {
+		if err := w.table.OpenFor(uses.From, uses.Stream, 1, uses.Until, now); err != nil {
 			refuseAll(verdicts, coded(err))
 			return
 		}

@@ -16,6 +16,7 @@ var (
 	toProcess = ToProcess(identity.NewID(identity.Agent, wire.PublicKey{1}), wire.Digest{1})
 	toTopic   = ToTopic(topic)
 	sender    = wire.Digest{42}
+	owner     = identity.NewID(identity.Agent, wire.PublicKey{2})
 )
 
 func TestLiveWindows(t *testing.T) {
@@ -47,10 +48,10 @@ func TestLiveWindows(t *testing.T) {
 	} {
 		w := NewLiveWindows(2)
 		if c.join > 0 {
-			must(t, w.Join(Stream{sender, toTopic}, c.join, until, 0))
+			must(t, w.Join(owner, Stream{sender, toTopic}, c.join, until, 0))
 		}
 		for i, s := range c.steps {
-			use := Uses{Stream: Stream{sender, s.to}, First: s.counter, Until: until}
+			use := Uses{From: owner, Stream: Stream{sender, s.to}, First: s.counter, Until: until}
 			if err := commitOne(w, use, s.at); !errors.Is(err, s.want) {
 				t.Errorf("%s, step %d: %v, want %v", name, i, err, s.want)
 			}
@@ -61,20 +62,20 @@ func TestLiveWindows(t *testing.T) {
 // A second join never brings a counter back.
 func TestJoinAgain(t *testing.T) {
 	w, s := NewLiveWindows(1), Stream{sender, toTopic}
-	must(t, w.Join(s, 5, 1000, 0))
-	must(t, commitOne(w, Uses{Stream: s, First: 5, Until: 1000}, 0))
-	must(t, w.Join(s, 1, 1000, 0))
-	if err := commitOne(w, Uses{Stream: s, First: 5, Until: 1000}, 0); !errors.Is(err, ErrReplayed) {
+	must(t, w.Join(owner, s, 5, 1000, 0))
+	must(t, commitOne(w, Uses{From: owner, Stream: s, First: 5, Until: 1000}, 0))
+	must(t, w.Join(owner, s, 1, 1000, 0))
+	if err := commitOne(w, Uses{From: owner, Stream: s, First: 5, Until: 1000}, 0); !errors.Is(err, ErrReplayed) {
 		t.Errorf("got %v", err)
 	}
-	if err := w.Join(s, 1, 1000, 1000); !errors.Is(err, identity.ErrExpired) {
+	if err := w.Join(owner, s, 1, 1000, 1000); !errors.Is(err, identity.ErrExpired) {
 		t.Errorf("join of the past: %v", err)
 	}
-	if err := w.Join(Stream{wire.Digest{1}, toTopic}, 1, 1000, 0); !errors.Is(err, ErrWindowFull) ||
+	if err := w.Join(owner, Stream{wire.Digest{1}, toTopic}, 1, 1000, 0); !errors.Is(err, ErrWindowFull) ||
 		fault.CodeOf(err) != fault.WindowFull {
 		t.Errorf("full: %v", err)
 	}
-	if err := NewLiveWindows(0).Join(s, 1, 1000, 0); !errors.Is(err, ErrWindowFull) {
+	if err := NewLiveWindows(0).Join(owner, s, 1, 1000, 0); !errors.Is(err, ErrWindowFull) {
 		t.Errorf("no room at all: %v", err)
 	}
 }
@@ -87,7 +88,7 @@ func TestCommitConcurrently(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for counter := uint64(1); counter <= 200; counter++ {
-				if commitOne(w, Uses{Stream: Stream{sender, toProcess}, First: counter, Until: 1000}, 0) == nil {
+				if commitOne(w, Uses{From: owner, Stream: Stream{sender, toProcess}, First: counter, Until: 1000}, 0) == nil {
 					accepted.Add(1)
 				}
 			}
@@ -112,4 +113,29 @@ func TestCounters(t *testing.T) {
 	if c.Next(toProcess) != 1 || c.First(toTopic) != 4 {
 		t.Error("destinations share counters")
 	}
+}
+
+// Who comes with fresh credentials again and again fills its own share alone, until they end.
+func TestOnePrincipalDoesNotFillTheWindows(t *testing.T) {
+	w := NewLiveWindows(shares * leastShare)
+	other := identity.NewID(identity.Agent, wire.PublicKey{3})
+	use := func(from identity.ID, n int, at int64) error {
+		s := Stream{wire.Digest{byte(n), byte(n >> 8), 1}, toProcess}
+		return commitOne(w, Uses{From: from, Stream: s, First: 1, Until: 1000}, at)
+	}
+	for n := range leastShare {
+		must(t, use(owner, n, 0))
+	}
+	if err := use(owner, leastShare, 0); !errors.Is(err, ErrWindowFull) {
+		t.Errorf("beyond its share: %v", err)
+	}
+	if err := w.Join(owner, Stream{sender, toTopic}, 1, 1000, 0); !errors.Is(err, ErrWindowFull) {
+		t.Errorf("a topic beyond its share: %v", err)
+	}
+	if err := use(owner, 0, 0); !errors.Is(err, ErrReplayed) {
+		t.Errorf("a replay: %v", err)
+	}
+	must(t, use(other, leastShare, 0))
+	must(t, w.Join(other, Stream{sender, toTopic}, 1, 2000, 0))
+	must(t, commitOne(w, Uses{From: owner, Stream: Stream{wire.Digest{9}, toProcess}, First: 1, Until: 3000}, 1000))
 }

@@ -35,7 +35,7 @@ func play(role string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	fmt.Println("ready", a.Process())
+	fmt.Println("ready", a.Self().Process)
 	if err := a.Run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

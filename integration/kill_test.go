@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/ballot"
+	"github.com/seed-3e86d5b2/conclave/sdk/code"
 )
 
 // seeds are the schedules of the kill tests. A failure prints its seed; CONCLAVE_SEED plays one schedule alone,
@@ -117,11 +119,11 @@ func approve(ctx context.Context, operator *sdk.Agent, id string) error {
 			return nil
 		}
 		if err == nil {
-			_, err = operator.Ballots().Vote(ctx, v, sdk.Approve("test"))
+			_, err = operator.Ballots().Vote(ctx, v, ballot.Approve("test"))
 		}
-		if code := sdk.CodeOf(err); err == nil || code == sdk.CodeSpent {
+		if c := sdk.CodeOf(err); err == nil || c == code.Spent {
 			return nil
-		} else if !code.Retryable() || ctx.Err() != nil {
+		} else if !c.Retryable() || ctx.Err() != nil {
 			return err
 		}
 	}

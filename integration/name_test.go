@@ -6,6 +6,7 @@ import (
 
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/code"
 )
 
 // TestNameEnrolsOnce connects twice by an operator's context under an agent's name: the agent is enrolled at the first
@@ -27,10 +28,10 @@ func TestNameEnrolsOnce(t *testing.T) {
 		t.Errorf("enrolled as %+v: %v", me, err)
 	}
 	echo := func(_ context.Context, d *sdk.Delivery) ([]byte, error) { return d.Content, nil }
-	if err := first.HandleBytes("text.echo", echo); err != nil {
+	if err := sdk.HandleBytes(first, "text.echo", echo); err != nil {
 		t.Error(err)
 	}
-	if err := first.HandleBytes("other.echo", echo); sdk.CodeOf(err) != sdk.CodeDenied {
+	if err := sdk.HandleBytes(first, "other.echo", echo); sdk.CodeOf(err) != code.Denied {
 		t.Errorf("it serves what was not asked for: %v", err)
 	}
 	if err := first.Close(t.Context()); err != nil {

@@ -152,7 +152,7 @@ func newReading(t *testing.T, a *sdk.Agent) *reading {
 	t.Helper()
 	r := &reading{numbers: make(chan int, 1<<20), resume: make(chan struct{})}
 	var err error
-	r.subscription, err = a.SubscribeBytes(slowTopic, func(_ context.Context, d *sdk.Delivery) ([]byte, error) {
+	r.subscription, err = sdk.SubscribeBytes(a, slowTopic, func(_ context.Context, d *sdk.Delivery) ([]byte, error) {
 		r.numbers <- int(endian.BigEndian.Uint64(d.Content))
 		<-r.resume
 		return nil, nil
@@ -191,7 +191,7 @@ func (f *feed) publish() {
 	content = append(content, bytes.Repeat([]byte{byte(f.sent)}, slowSize-len(content))...)
 	ctx, cancel := context.WithTimeout(f.t.Context(), patience)
 	defer cancel()
-	if _, err := f.publisher.PublishBytes(ctx, slowTopic, content); err != nil {
+	if _, err := sdk.PublishBytes(ctx, f.publisher, slowTopic, content); err != nil {
 		f.t.Fatalf("message %d: %v", f.sent, err)
 	}
 	f.sent++

@@ -132,7 +132,7 @@ func (s *soak) connect(who identity.Signer) *sdk.Agent {
 
 func (s *soak) listen(a *sdk.Agent, count *atomic.Int64) {
 	s.t.Helper()
-	if _, err := a.SubscribeBytes(soakTopic, func(context.Context, *sdk.Delivery) ([]byte, error) {
+	if _, err := sdk.SubscribeBytes(a, soakTopic, func(context.Context, *sdk.Delivery) ([]byte, error) {
 		count.Add(1)
 		return nil, nil
 	}); err != nil {
@@ -166,7 +166,7 @@ func (s *soak) run(ctx context.Context, span time.Duration) []use {
 // burst sends some events and makes one call.
 func (s *soak) burst(ctx context.Context, content []byte) {
 	for range 20 {
-		if _, err := s.publisher.PublishBytes(ctx, soakTopic, content); err == nil {
+		if _, err := sdk.PublishBytes(ctx, s.publisher, soakTopic, content); err == nil {
 			s.sent.Add(1)
 		} else if ctx.Err() == nil {
 			s.fail(err)
@@ -189,7 +189,7 @@ func (s *soak) visit() {
 		return
 	}
 	heard := make(chan struct{}, 1)
-	_, err = a.SubscribeBytes(soakTopic, func(context.Context, *sdk.Delivery) ([]byte, error) {
+	_, err = sdk.SubscribeBytes(a, soakTopic, func(context.Context, *sdk.Delivery) ([]byte, error) {
 		select {
 		case heard <- struct{}{}:
 		default:

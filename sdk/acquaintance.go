@@ -29,15 +29,18 @@ type acquaintances struct {
 	turns     turnstile
 	roots     *envelope.Roots // of batches whose signatures were checked
 	senders   *keyring        // keys of topics that were joined
+	hints     hints
 }
 
 func newAcquaintances(l *link) *acquaintances {
-	return &acquaintances{
+	q := &acquaintances{
 		link: l, peers: bus.NewPeers(l.realm, maxPeers, l.rights, l.plain), windows: envelope.NewLiveWindows(maxStreams),
 		strangers: strangers{most: strangerAsks}, unjoined: strangers{most: strangerAsks},
 		disowned: strangers{most: disownAsks},
 		roots:    envelope.NewRoots(maxRoots), senders: newKeyring(maxStreams, l.now),
 	}
+	q.hints.circle = q
+	return q
 }
 
 func (q *acquaintances) who(ctx context.Context, w control.Who) (Peer, error) {

@@ -83,14 +83,21 @@ func assemble(o options, as known) *Agent {
 // ID returns the principal.
 func (a *Agent) ID() ID { return a.link.id() }
 
-// Process names the process: the id of the credential in use.
-func (a *Agent) Process() Digest { return a.link.current().process.Credential().ID() }
+// Self returns as whom and where the agent is connected at this moment: a process ends with its credential.
+func (a *Agent) Self() Self {
+	return Self{
+		ID: a.link.id(), Process: a.link.current().process.Credential().ID(),
+		Realm: a.link.realm, Context: a.link.known.context,
+	}
+}
 
-// Realm returns the realm's id.
-func (a *Agent) Realm() Realm { return a.link.realm }
-
-// Context returns the name of the context in use, or "".
-func (a *Agent) Context() string { return a.link.known.context }
+// Self is an agent's place in its realm.
+type Self struct {
+	ID      ID
+	Process Digest // the id of the credential in use
+	Realm   Realm
+	Context string // the name of the context in use, or ""
+}
 
 // Run serves until ctx ends or the connection is refused for good, then closes the agent and says why it ended; nil
 // where ctx did.

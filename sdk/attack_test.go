@@ -16,6 +16,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 	"github.com/seed-3e86d5b2/conclave/registry"
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/code"
 	"github.com/seed-3e86d5b2/conclave/sdk/sdktest"
 )
 
@@ -75,7 +76,7 @@ func (s *scene) captured(t *testing.T) sdktest.Packet {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	_, err := sdk.Call[answer](ctx, s.alice, sdk.To("bob", "text.upper"), ask{Text: "held back"})
-	wantCode(t, err, sdk.CodeUncertain)
+	wantCode(t, err, code.Uncertain)
 	return s.last(t, s.alice.ID(), bus.Request)
 }
 
@@ -119,7 +120,7 @@ func TestAttackReplayOfAReply(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		_, err := sdk.Call[answer](ctx, s.alice, sdk.To("bob", "text.upper"), ask{Text: "second"})
-		wantCode(t, err, sdk.CodeUncertain)
+		wantCode(t, err, code.Uncertain)
 		s.realm.Intercept(nil)
 		mustCall(t, s.alice, sdk.To("bob", "text.upper"))
 	})
@@ -382,7 +383,7 @@ func TestAttackQuarantinedSender(t *testing.T) {
 			t.Fatal("a quarantined agent called")
 		}
 		_, err = sdk.Connect(t.Context(), sdk.WithProfile(s.realm.Profile(t, "alice")), sdk.Over(s.realm.Transport()))
-		wantCode(t, err, sdk.CodeDenied)
+		wantCode(t, err, code.Denied)
 		s.wantHandled(t, "bob alice hello", "bob alice held back", "bob alice hello")
 		s.realm.Release(t, "alice")
 		settle() // until bob has heard of it
@@ -396,7 +397,7 @@ func TestAttackQuarantinedServer(t *testing.T) {
 		s.realm.Quarantine(t, "bob")
 		settle() // until alice has heard of it
 		_, err := call(t, s.alice, sdk.To("bob", "text.upper"))
-		wantCode(t, err, sdk.CodeNoResponder)
+		wantCode(t, err, code.NoResponder)
 		s.wantHandled(t, "bob alice hello")
 	})
 }
@@ -410,7 +411,7 @@ func TestAttackQuarantineOfWhoIsAsked(t *testing.T) {
 		<-entered
 		began := time.Now()
 		realm.Quarantine(t, "bob")
-		wantCode(t, <-result, sdk.CodeUncertain)
+		wantCode(t, <-result, code.Uncertain)
 		if waited := time.Since(began); waited > time.Second {
 			t.Errorf("waited %s", waited)
 		}
@@ -433,7 +434,7 @@ func TestAttackQuarantineInMidConversation(t *testing.T) {
 		}()
 		<-entered
 		realm.Quarantine(t, "alice")
-		wantCode(t, <-result, sdk.CodeDenied) // its connection is cut
+		wantCode(t, <-result, code.Denied) // its connection is cut
 		close(release)
 	})
 }
@@ -456,7 +457,7 @@ func TestAttackStolenTokenUsedByTheNode(t *testing.T) {
 		if err := enrol(honest); err != nil {
 			t.Fatal(err)
 		}
-		wantCode(t, enrol(honest), sdk.CodeSpent)
+		wantCode(t, enrol(honest), code.Spent)
 
 		text, i := invite("victim")
 		evil, _, err := identity.GenerateSigner(identity.Agent)

@@ -12,14 +12,14 @@ import (
 func BenchmarkCall(b *testing.B) {
 	realm := sdktest.New(b)
 	alice, bob := realm.Agent(b, "alice"), realm.Agent(b, "bob")
-	err := bob.HandleBytes("text.echo", func(_ context.Context, d *sdk.Delivery) ([]byte, error) { return d.Content, nil })
+	err := sdk.HandleBytes(bob, "text.echo", func(_ context.Context, d *sdk.Delivery) ([]byte, error) { return d.Content, nil })
 	if err != nil {
 		b.Fatal(err)
 	}
 	content, to := make([]byte, 256), sdk.To("bob", "text.echo")
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := alice.CallBytes(b.Context(), to, content); err != nil {
+		if _, err := sdk.CallBytes(b.Context(), alice, to, content); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -33,7 +33,7 @@ func BenchmarkPublish(b *testing.B) {
 		b.Fatal(err)
 	}
 	got := make(chan struct{}, 4096)
-	_, err := bob.SubscribeBytes("news.local", func(context.Context, *sdk.Delivery) ([]byte, error) {
+	_, err := sdk.SubscribeBytes(bob, "news.local", func(context.Context, *sdk.Delivery) ([]byte, error) {
 		got <- struct{}{}
 		return nil, nil
 	})
@@ -47,7 +47,7 @@ func BenchmarkPublish(b *testing.B) {
 			<-got
 			underWay--
 		}
-		if _, err := alice.PublishBytes(b.Context(), "news.local", content); err != nil {
+		if _, err := sdk.PublishBytes(b.Context(), alice, "news.local", content); err != nil {
 			b.Fatal(err)
 		}
 		underWay++

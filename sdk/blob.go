@@ -153,7 +153,7 @@ func (a *Agent) Withdraw(ref Ref) { a.shelf.remove(ref.Token) }
 // Fetch writes the content that ref names to w and verifies it: nil says that exactly that content was written. After
 // an error w has got a part of it, or something else; nothing of that was verified. No more than ref.Size bytes are
 // ever written. Errors: denied for a wrong token or a content that is not offered, not found for one that was
-// withdrawn meanwhile, [ErrDigest], those of [Agent.StreamBytes], and w's.
+// withdrawn meanwhile, [ErrDigest], those of [StreamBytes], and w's.
 func (a *Agent) Fetch(ctx context.Context, ref Ref, w io.Writer) error {
 	check := checked{w: w, left: ref.Size, hash: sha256.New()}
 	for chunk, err := range remoteChunks(ctx, a, ref) {
@@ -172,7 +172,7 @@ func (a *Agent) Fetch(ctx context.Context, ref Ref, w io.Writer) error {
 
 // FetchBytes returns the content that ref names, verified, if it is not longer than most bytes. Errors: too_large, and
 // those of [Agent.Fetch].
-func (a *Agent) FetchBytes(ctx context.Context, ref Ref, most int64) ([]byte, error) {
+func FetchBytes(ctx context.Context, a *Agent, ref Ref, most int64) ([]byte, error) {
 	if ref.Size > most {
 		return nil, Errorf(fault.TooLarge, "sdk: fetch: %d bytes, at most %d", ref.Size, most)
 	}
@@ -231,7 +231,7 @@ type checked struct {
 }
 
 func (c *checked) write(chunk []byte) error {
-	if int64(len(chunk)) > c.left {
+	if len(chunk) == 0 || int64(len(chunk)) > c.left { // an endless row of nothing would never be too much
 		return ErrDigest
 	}
 	c.left -= int64(len(chunk))

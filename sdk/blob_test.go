@@ -15,6 +15,7 @@ import (
 
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/code"
 	"github.com/seed-3e86d5b2/conclave/sdk/sdktest"
 )
 
@@ -41,7 +42,7 @@ func TestFetch(t *testing.T) {
 		for _, size := range []int{0, 1, 64<<10 - 1, 64 << 10, 64<<10 + 1, 3 << 20} {
 			b := blob(size)
 			ref := offer(t, bob, b)
-			if ref.Agent != bob.ID() || ref.Process != bob.Process() || ref.Size != int64(size) || ref.Digest != sha256.Sum256(b) {
+			if ref.Agent != bob.ID() || ref.Process != bob.Self().Process || ref.Size != int64(size) || ref.Digest != sha256.Sum256(b) {
 				t.Errorf("%+v", ref)
 			}
 			for range 2 {
@@ -63,9 +64,9 @@ func TestAReferenceTravelsInAMessage(t *testing.T) {
 	in(t, func(t *testing.T, realm *sdktest.Realm) {
 		bob, alice := realm.Agent(t, "bob"), realm.Agent(t, "alice")
 		handle(t, bob, "bytes.count", func(ctx context.Context, r *sdk.Request[job]) (number, error) {
-			b, err := bob.FetchBytes(ctx, r.Data.Input, 1<<20)
+			b, err := sdk.FetchBytes(ctx, bob, r.Data.Input, 1<<20)
 			if r.Data.By != r.From.ID {
-				return number{}, sdk.Errorf(sdk.CodeDenied, "by another")
+				return number{}, sdk.Errorf(code.Denied, "by another")
 			}
 			return number{len(b)}, err
 		})
@@ -159,18 +160,18 @@ func TestFetchRefusals(t *testing.T) {
 			name   string
 			who    *sdk.Agent
 			change func(*sdk.Ref)
-			code   sdk.Code
+			code   code.Code
 			most   int // bytes written
 		}{
-			{"wrong token", alice, func(r *sdk.Ref) { r.Token[3] ^= 1 }, sdk.CodeDenied, 0},
-			{"no token", alice, func(r *sdk.Ref) { r.Token = sdk.Token{} }, sdk.CodeDenied, 0},
-			{"another content's token", alice, func(r *sdk.Ref) { r.Token = other.Token }, sdk.CodeDenied, 0},
-			{"wrong digest", alice, func(r *sdk.Ref) { r.Digest[0] ^= 1 }, sdk.CodeDenied, 0},
-			{"a level that may not call", low, func(*sdk.Ref) {}, sdk.CodeDenied, 0},
+			{"wrong token", alice, func(r *sdk.Ref) { r.Token[3] ^= 1 }, code.Denied, 0},
+			{"no token", alice, func(r *sdk.Ref) { r.Token = sdk.Token{} }, code.Denied, 0},
+			{"another content's token", alice, func(r *sdk.Ref) { r.Token = other.Token }, code.Denied, 0},
+			{"wrong digest", alice, func(r *sdk.Ref) { r.Digest[0] ^= 1 }, code.Denied, 0},
+			{"a level that may not call", low, func(*sdk.Ref) {}, code.Denied, 0},
 			{"too small a size", alice, func(r *sdk.Ref) { r.Size-- }, "bad_signature", len(b) - 1},
 			{"no size", alice, func(r *sdk.Ref) { r.Size = 0 }, "bad_signature", 0},
 			{"too large a size", alice, func(r *sdk.Ref) { r.Size++ }, "bad_signature", len(b)},
-			{"another process", alice, func(r *sdk.Ref) { r.Process = alice.Process() }, "unknown", 0},
+			{"another process", alice, func(r *sdk.Ref) { r.Process = alice.Self().Process }, "unknown", 0},
 			{"another agent", alice, func(r *sdk.Ref) { r.Agent = alice.ID() }, "unknown", 0},
 		} {
 			n, err := try(c.who, c.change)
@@ -182,11 +183,11 @@ func TestFetchRefusals(t *testing.T) {
 			t.Fatalf("%d %v", n, err)
 		}
 		ref := honest
-		if _, err := alice.FetchBytes(t.Context(), ref, ref.Size-1); sdk.CodeOf(err) != "too_large" {
+		if _, err := sdk.FetchBytes(t.Context(), alice, ref, ref.Size-1); sdk.CodeOf(err) != "too_large" {
 			t.Errorf("%v", err)
 		}
 		ref.Size++
-		if b, err := alice.FetchBytes(t.Context(), ref, 1<<20); b != nil || !errors.Is(err, sdk.ErrDigest) {
+		if b, err := sdk.FetchBytes(t.Context(), alice, ref, 1<<20); b != nil || !errors.Is(err, sdk.ErrDigest) {
 			t.Errorf("%d bytes, %v", len(b), err)
 		}
 	})
@@ -220,14 +221,14 @@ func TestFetchVerifiesTheContent(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := alice.FetchBytes(t.Context(), ref, 1<<20); err != nil || !bytes.Equal(got, b) {
+		if got, err := sdk.FetchBytes(t.Context(), alice, ref, 1<<20); err != nil || !bytes.Equal(got, b) {
 			t.Fatalf("%d %v", len(got), err)
 		}
 		flipped := bytes.Clone(b)
 		flipped[150_000] ^= 1
 		for name, now := range map[string][]byte{"one bit": flipped, "shorter": b[:100_000], "empty": nil} {
 			c.set(now)
-			if got, err := alice.FetchBytes(t.Context(), ref, 1<<20); got != nil || !errors.Is(err, sdk.ErrDigest) && sdk.CodeOf(err) != "bad_signature" {
+			if got, err := sdk.FetchBytes(t.Context(), alice, ref, 1<<20); got != nil || !errors.Is(err, sdk.ErrDigest) && sdk.CodeOf(err) != "bad_signature" {
 				t.Errorf("%s: %d bytes, %v", name, len(got), err)
 			}
 		}
@@ -252,7 +253,7 @@ func TestOfferRefusals(t *testing.T) {
 		cancel()
 		_, err = bob.Offer(ctx, bytes.NewReader(b), 1000)
 		wantErr(t, err, context.Canceled)
-		err = bob.HandleBytes("conclave.blob", func(context.Context, *sdk.Delivery) ([]byte, error) { return nil, nil })
+		err = sdk.HandleBytes(bob, "conclave.blob", func(context.Context, *sdk.Delivery) ([]byte, error) { return nil, nil })
 		wantCode(t, err, "usage")
 		refs := []sdk.Ref{}
 		for range 1023 {
@@ -271,7 +272,7 @@ func TestWithdraw(t *testing.T) {
 		fetch := func(ref sdk.Ref) error { return alice.Fetch(t.Context(), ref, io.Discard) }
 		first, second := offer(t, bob, blob(10)), offer(t, bob, blob(10))
 		bob.Withdraw(first)
-		wantCode(t, fetch(first), sdk.CodeDenied)
+		wantCode(t, fetch(first), code.Denied)
 		wantCode(t, fetch(second), "")
 		bob.Withdraw(first) // again, and with what was never offered
 		bob.Withdraw(sdk.Ref{})
@@ -283,7 +284,7 @@ func TestWithdraw(t *testing.T) {
 		wantCode(t, fetch(third), "")
 		cancel()
 		settle()
-		wantCode(t, fetch(third), sdk.CodeDenied)
+		wantCode(t, fetch(third), code.Denied)
 	})
 }
 
@@ -308,7 +309,7 @@ func TestWithdrawWhileItIsFetched(t *testing.T) {
 			written += len(p)
 			return len(p), nil
 		}))
-		wantCode(t, err, sdk.CodeNotFound)
+		wantCode(t, err, code.NotFound)
 		if written >= len(b) || c.reads.Load() != reads {
 			t.Errorf("%d bytes were written; %d reads after the withdrawal", written, c.reads.Load()-reads)
 		}

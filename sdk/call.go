@@ -51,11 +51,14 @@ func (t Target) String() string {
 // asked, for this request. Without a deadline in ctx it waits 30 s. Errors: [ErrNoResponder]; [ErrTimeout], after
 // which the request may have been handled; denied, at once, for what this agent's own level may not call; and the
 // handler's, with its code.
-func (a *Agent) CallBytes(ctx context.Context, to Target, content []byte) ([]byte, error) {
-	return a.calling.around(a.callBytes)(ctx, to, content)
+func CallBytes(ctx context.Context, a *Agent, to Target, content []byte) ([]byte, error) {
+	call := a.calling.around(func(ctx context.Context, to Target, content []byte) ([]byte, error) {
+		return callBytes(ctx, a, to, content)
+	})
+	return call(ctx, to, content)
 }
 
-func (a *Agent) callBytes(ctx context.Context, to Target, content []byte) ([]byte, error) {
+func callBytes(ctx context.Context, a *Agent, to Target, content []byte) ([]byte, error) {
 	if _, limited := ctx.Deadline(); !limited {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, callTime)

@@ -13,6 +13,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/bus/membus"
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/code"
 	"github.com/seed-3e86d5b2/conclave/sdk/sdktest"
 )
 
@@ -59,11 +60,11 @@ func TestTargets(t *testing.T) {
 		}
 		for _, c := range []struct {
 			to   sdk.Target
-			want sdk.Code
+			want code.Code
 		}{
-			{sdk.Any("text.lower"), sdk.CodeNoResponder},
-			{sdk.To("bob", "text.lower"), sdk.CodeNoResponder},
-			{sdk.To("alice", "text.upper"), sdk.CodeNoResponder},
+			{sdk.Any("text.lower"), code.NoResponder},
+			{sdk.To("bob", "text.lower"), code.NoResponder},
+			{sdk.To("alice", "text.upper"), code.NoResponder},
 			{sdk.To("carol", "text.upper"), "unknown"},
 			{sdk.To("Not a name", "text.upper"), "malformed"},
 		} {
@@ -87,15 +88,15 @@ func TestInputIsCheckedAgainstItsSchema(t *testing.T) {
 			return upper(ctx, r)
 		})
 		to := sdk.Any("text.upper")
-		if raw, err := alice.CallBytes(t.Context(), to, []byte(`{"text":"honest"}`)); err != nil || string(raw) != `{"text":"HONEST"}` {
+		if raw, err := sdk.CallBytes(t.Context(), alice, to, []byte(`{"text":"honest"}`)); err != nil || string(raw) != `{"text":"HONEST"}` {
 			t.Fatalf("%s %v", raw, err)
 		}
 		for _, content := range []string{
 			`{"text":7}`, `{}`, `{"text":"a","more":1}`, `{"text":"a"} {}`, `{"text":"a"}x`, `[]`, `null`, ``, `{"text":`,
 			`{"text":"a","tone":null}`, `{"text":null}`,
 		} {
-			_, err := alice.CallBytes(t.Context(), to, []byte(content))
-			if sdk.CodeOf(err) != sdk.CodeInvalidInput {
+			_, err := sdk.CallBytes(t.Context(), alice, to, []byte(content))
+			if sdk.CodeOf(err) != code.InvalidInput {
 				t.Errorf("%q: %v has code %q", content, err, sdk.CodeOf(err))
 			}
 		}
@@ -109,7 +110,7 @@ func TestAnswerIsCheckedAgainstItsSchema(t *testing.T) {
 	in(t, func(t *testing.T, realm *sdktest.Realm) {
 		bob, alice := realm.Agent(t, "bob"), realm.Agent(t, "alice")
 		reply := `{"text":"fits"}`
-		err := bob.HandleBytes("text.upper", func(context.Context, *sdk.Delivery) ([]byte, error) { return []byte(reply), nil })
+		err := sdk.HandleBytes(bob, "text.upper", func(context.Context, *sdk.Delivery) ([]byte, error) { return []byte(reply), nil })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -118,7 +119,7 @@ func TestAnswerIsCheckedAgainstItsSchema(t *testing.T) {
 		}
 		for _, reply = range []string{`{"text":1}`, `{"text":"a","b":2}`, `{}`, `not json`, ``} {
 			_, err := call(t, alice, sdk.Any("text.upper"))
-			if sdk.CodeOf(err) != sdk.CodeInvalidInput {
+			if sdk.CodeOf(err) != code.InvalidInput {
 				t.Errorf("%q: %v", reply, err)
 			}
 		}
@@ -132,12 +133,12 @@ func TestErrorsKeepTheirCodesOverTheWire(t *testing.T) {
 		handle(t, bob, "text.upper", func(context.Context, *sdk.Request[ask]) (answer, error) { return answer{}, failure })
 		for _, c := range []struct {
 			failure error
-			code    sdk.Code
+			code    code.Code
 			text    string
 		}{
 			{nil, "", ""},
-			{sdk.Errorf(sdk.CodeNotFound, "no file %q", "a"), sdk.CodeNotFound, `no file "a"`},
-			{fmt.Errorf("reading: %w", sdk.Errorf(sdk.CodeExpired, "too old")), sdk.CodeExpired, "reading: too old"},
+			{sdk.Errorf(code.NotFound, "no file %q", "a"), code.NotFound, `no file "a"`},
+			{fmt.Errorf("reading: %w", sdk.Errorf(code.Expired, "too old")), code.Expired, "reading: too old"},
 			{errors.New("plain"), "handler_failed", "plain"},
 			{errors.New(strings.Repeat("long ", 1000)), "handler_failed", "long"},
 			{errors.New(strings.Repeat("ü", 2000)), "handler_failed", "ü"},
@@ -164,7 +165,7 @@ func TestNoReplyIsUncertain(t *testing.T) {
 		_, err := call(t, alice, sdk.Any("text.upper"))
 		wantErr(t, err, sdk.ErrTimeout)
 		wantErr(t, err, context.DeadlineExceeded)
-		wantCode(t, err, sdk.CodeUncertain)
+		wantCode(t, err, code.Uncertain)
 		if waited := time.Since(began); waited != 30*time.Second {
 			t.Errorf("waited %s", waited)
 		}
@@ -172,7 +173,7 @@ func TestNoReplyIsUncertain(t *testing.T) {
 		defer cancel()
 		began = time.Now()
 		_, err = sdk.Call[answer](ctx, alice, sdk.Any("text.upper"), ask{Text: "x"})
-		wantCode(t, err, sdk.CodeUncertain)
+		wantCode(t, err, code.Uncertain)
 		if waited := time.Since(began); waited != time.Second {
 			t.Errorf("waited %s", waited)
 		}
@@ -240,9 +241,9 @@ func TestHandleRefusals(t *testing.T) {
 		mustCall(t, alice, sdk.Any("text.upper"))
 		wantCode(t, sdk.Handle(bob, "text.upper", upper), "usage")
 		wantCode(t, sdk.Handle(bob, "Text Upper", upper), "malformed")
-		wantCode(t, sdk.Handle(bob, "db.migrate", upper), sdk.CodeDenied)
+		wantCode(t, sdk.Handle(bob, "db.migrate", upper), code.Denied)
 		_, err := call(t, alice, sdk.Any("db.migrate"))
-		wantCode(t, err, sdk.CodeNoResponder)
+		wantCode(t, err, code.NoResponder)
 		mustCall(t, alice, sdk.Any("text.upper"))
 	})
 }
@@ -259,7 +260,7 @@ func TestALevelThatMayNotCallIsDenied(t *testing.T) {
 		})
 		mustCall(t, alice, sdk.Any("text.upper"))
 		_, err := call(t, observer, sdk.Any("text.upper"))
-		wantCode(t, err, sdk.CodeDenied)
+		wantCode(t, err, code.Denied)
 		if got := calls.all(); !slices.Equal(got, []string{"alice"}) {
 			t.Errorf("the handler saw %q", got)
 		}
@@ -272,7 +273,7 @@ func TestRightsFollowTheLevelOnLiveConnections(t *testing.T) {
 		handle(t, bob, "text.upper", upper)
 		alice := realm.Agent(t, "alice", sdktest.Level(identity.Observer))
 		_, err := call(t, alice, sdk.Any("text.upper"))
-		wantCode(t, err, sdk.CodeDenied)
+		wantCode(t, err, code.Denied)
 		for range 2 {
 			realm.SetLevel(t, "alice", identity.Journeyer)
 			settle()
@@ -280,13 +281,13 @@ func TestRightsFollowTheLevelOnLiveConnections(t *testing.T) {
 			realm.SetLevel(t, "alice", identity.Observer)
 			settle()
 			_, err = call(t, alice, sdk.Any("text.upper"))
-			wantCode(t, err, sdk.CodeDenied)
+			wantCode(t, err, code.Denied)
 		}
 		realm.SetLevel(t, "bob", identity.Observer)
 		realm.SetLevel(t, "alice", identity.Journeyer)
 		settle()
 		_, err = call(t, alice, sdk.Any("text.upper"))
-		wantCode(t, err, sdk.CodeNoResponder) // an observer serves nothing, whatever it announces
+		wantCode(t, err, code.NoResponder) // an observer serves nothing, whatever it announces
 		realm.SetLevel(t, "bob", identity.Journeyer)
 		settle()
 		mustCall(t, alice, sdk.Any("text.upper"))
@@ -371,7 +372,7 @@ func TestLossIsUncertainAndNothingElse(t *testing.T) {
 			cancel()
 			switch sdk.CodeOf(err) {
 			case "":
-			case sdk.CodeUncertain, sdk.CodeUnreachable, sdk.CodeNoResponder:
+			case code.Uncertain, code.Unreachable, code.NoResponder:
 				lost++
 			default:
 				t.Errorf("%v", err)

@@ -10,7 +10,7 @@ import (
 type CallFunc func(ctx context.Context, to Target, content []byte) ([]byte, error)
 
 // CallMiddleware wraps an agent's own calls. The first one given is the outermost. It sees what [Call] and
-// [Agent.CallBytes] send and get, decrypted; streams do not pass through it.
+// [CallBytes] send and get, decrypted; streams do not pass through it.
 type CallMiddleware func(CallFunc) CallFunc
 
 // UseCalls puts middleware around every call that is made afterwards, inside of what was put there before. It is safe

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/code"
 	"github.com/seed-3e86d5b2/conclave/sdk/sdktest"
 )
 
@@ -50,7 +51,7 @@ func TestCallMiddlewareDecides(t *testing.T) {
 			return func(ctx context.Context, to sdk.Target, content []byte) ([]byte, error) {
 				switch to.String() {
 				case "text.secret":
-					return nil, sdk.Errorf(sdk.CodeDenied, "not from here")
+					return nil, sdk.Errorf(code.Denied, "not from here")
 				case "text.loud":
 					return next(ctx, sdk.Any("text.upper"), []byte(strings.Replace(string(content), "hello", "hello!", 1)))
 				}
@@ -61,7 +62,7 @@ func TestCallMiddlewareDecides(t *testing.T) {
 			t.Error(got)
 		}
 		_, err := call(t, alice, sdk.Any("text.secret"))
-		wantCode(t, err, sdk.CodeDenied)
+		wantCode(t, err, code.Denied)
 		_, err = call(t, alice, sdk.Any("text.nobody"))
 		wantErr(t, err, sdk.ErrNoResponder)
 	})

@@ -138,7 +138,7 @@ func TestASessionEndsWithTheProcess(t *testing.T) {
 		mustCall(t, alice, sdk.Any("text.upper"))
 		requests := published(t, realm, alice, bus.Request)
 		wantLevels(t, "requests", requests, envelope.Sealed, envelope.Session, envelope.Sealed)
-		if requests[2].To.Instance != again.Process() {
+		if requests[2].To.Instance != again.Self().Process {
 			t.Error("sent to the process that has ended")
 		}
 	})
@@ -165,7 +165,7 @@ func TestTopicsAreEncryptedUnlessThePolicyLeavesThemPlain(t *testing.T) {
 			}
 		}
 		var got list[string]
-		_, err := bob.SubscribeBytes("news.*", func(_ context.Context, d *sdk.Delivery) ([]byte, error) {
+		_, err := sdk.SubscribeBytes(bob, "news.*", func(_ context.Context, d *sdk.Delivery) ([]byte, error) {
 			if _, _, err := envelope.Attest(d.Evidence(), envelope.DefaultLimit, realm.ID(), signing(t, realm, alice)); err != nil {
 				t.Errorf("evidence: %v", err)
 			}
@@ -176,7 +176,7 @@ func TestTopicsAreEncryptedUnlessThePolicyLeavesThemPlain(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, topic := range []string{"news.local", "news.open"} {
-			if _, err := alice.PublishBytes(t.Context(), topic, []byte("the secret of "+topic)); err != nil {
+			if _, err := sdk.PublishBytes(t.Context(), alice, topic, []byte("the secret of "+topic)); err != nil {
 				t.Fatal(err)
 			}
 			if err := alice.Flush(t.Context()); err != nil {
@@ -504,7 +504,7 @@ func TestASlowHandlerLosesAndHoldsUpNobody(t *testing.T) {
 		}
 		release := make(chan struct{})
 		var handled list[int]
-		sub, err := bob.SubscribeBytes("news.bulk", func(_ context.Context, d *sdk.Delivery) ([]byte, error) {
+		sub, err := sdk.SubscribeBytes(bob, "news.bulk", func(_ context.Context, d *sdk.Delivery) ([]byte, error) {
 			<-release
 			handled.add(len(d.Content))
 			return nil, nil
@@ -515,7 +515,7 @@ func TestASlowHandlerLosesAndHoldsUpNobody(t *testing.T) {
 		others, _ := read(t, bob, "news.local")
 		const size, count = 200 << 10, 400 // 80 MiB, of which 48 MiB fit
 		for n := range count {
-			if _, err := alice.PublishBytes(t.Context(), "news.bulk", make([]byte, size)); err != nil {
+			if _, err := sdk.PublishBytes(t.Context(), alice, "news.bulk", make([]byte, size)); err != nil {
 				t.Fatal(err)
 			}
 			if n%100 == 0 {

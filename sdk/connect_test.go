@@ -14,6 +14,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 	"github.com/seed-3e86d5b2/conclave/policy"
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/code"
 	"github.com/seed-3e86d5b2/conclave/sdk/sdktest"
 )
 
@@ -70,7 +71,7 @@ func TestConnectVerifiesTheRealm(t *testing.T) {
 		looser.Levels[1].Alone = 2
 		for _, c := range []struct {
 			name   string
-			want   sdk.Code
+			want   code.Code
 			change func(r *control.Realm)
 		}{
 			{"another realm's genesis", "wrong_realm", func(r *control.Realm) { *r = foreign }},
@@ -110,15 +111,15 @@ func TestConnectRefusals(t *testing.T) {
 		}
 		for _, c := range []struct {
 			name   string
-			want   sdk.Code
+			want   code.Code
 			change func(p *sdk.Profile)
 		}{
-			{"another realm", sdk.CodeDenied, func(p *sdk.Profile) { p.Realm[0] ^= 1 }},
-			{"another node pinned", sdk.CodeUnreachable, func(p *sdk.Profile) { p.Pins = []sdk.ID{node.ID()} }},
-			{"no pins", sdk.CodeNotFound, func(p *sdk.Profile) { p.Pins = nil }},
-			{"no addresses", sdk.CodeNotFound, func(p *sdk.Profile) { p.Addresses = nil }},
-			{"a stranger", sdk.CodeDenied, func(p *sdk.Profile) { p.Signer = stranger }},
-			{"another's key", sdk.CodeDenied, func(p *sdk.Profile) {
+			{"another realm", code.Denied, func(p *sdk.Profile) { p.Realm[0] ^= 1 }},
+			{"another node pinned", code.Unreachable, func(p *sdk.Profile) { p.Pins = []sdk.ID{node.ID()} }},
+			{"no pins", code.NotFound, func(p *sdk.Profile) { p.Pins = nil }},
+			{"no addresses", code.NotFound, func(p *sdk.Profile) { p.Addresses = nil }},
+			{"a stranger", code.Denied, func(p *sdk.Profile) { p.Signer = stranger }},
+			{"another's key", code.Denied, func(p *sdk.Profile) {
 				p.Signer = identity.NewSigner(p.Signer.ID(), stranger.Key())
 			}},
 		} {
@@ -173,8 +174,8 @@ func TestConnectByContextRefusesAnOlderHead(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			if a.Context() != "test" || a.Realm() != realm.ID() {
-				t.Errorf("context %q, realm %s", a.Context(), a.Realm())
+			if a.Self().Context != "test" || a.Self().Realm != realm.ID() {
+				t.Errorf("context %q, realm %s", a.Self().Context, a.Self().Realm)
 			}
 			return a.Close(t.Context())
 		}
@@ -263,7 +264,7 @@ func TestANodeThatSwapsAgentsIsNotBelieved(t *testing.T) {
 			return true
 		})
 		_, err := call(t, alice, sdk.To("bob", "text.upper"))
-		wantCode(t, err, sdk.CodeNoResponder)
+		wantCode(t, err, code.NoResponder)
 		rewrite(realm, func(f *control.Found) bool { // mallory's process under bob's name
 			if len(f.Processes) > 0 {
 				f.Processes[0].Credential = honest.Processes[0].Credential
@@ -271,7 +272,7 @@ func TestANodeThatSwapsAgentsIsNotBelieved(t *testing.T) {
 			return len(f.Processes) > 0
 		})
 		_, err = call(t, alice, sdk.To("bob", "text.upper"))
-		wantCode(t, err, sdk.CodeNoResponder)
+		wantCode(t, err, code.NoResponder)
 		realm.Intercept(nil)
 		mustCall(t, alice, sdk.To("bob", "text.upper"))
 

@@ -65,11 +65,16 @@ func (c *crew) spawn(fn func()) bool {
 // run one has the stack that the next one needs.
 func (c *crew) work(fn func()) {
 	for fn != nil {
-		fn()
-		<-c.slots
-		c.handlers.Done()
+		c.handle(fn)
 		fn = c.next()
 	}
+}
+
+// handle runs one handler, which may end the goroutine.
+func (c *crew) handle(fn func()) {
+	defer c.handlers.Done()
+	defer func() { <-c.slots }()
+	fn()
 }
 
 func (c *crew) next() func() {

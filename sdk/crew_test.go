@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"context"
+	"runtime"
 	"testing"
 	"testing/synctest"
 )
@@ -109,6 +110,23 @@ func TestAHandlersGoroutineWaitsForTheNextOne(t *testing.T) {
 		synctest.Wait()
 		if ran != 10 || len(c.parked) != 1 {
 			t.Errorf("ran %d, %d wait", ran, len(c.parked))
+		}
+		c.shut()
+		c.finish(context.Background())
+		c.wait()
+	})
+}
+
+// A handler that ends its goroutine, as a test that fails does, gives its slot back, and Close does not wait for it.
+func TestACrewAfterAHandlerThatEndsItsGoroutine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrew()
+		c.spawn(runtime.Goexit)
+		synctest.Wait()
+		if len(c.slots) != 0 {
+			t.Errorf("%d slots are taken", len(c.slots))
+			<-c.slots
+			c.handlers.Done()
 		}
 		c.shut()
 		c.finish(context.Background())

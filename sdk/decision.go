@@ -7,6 +7,7 @@ import (
 
 	"github.com/seed-3e86d5b2/conclave/consensus"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/internal/proof"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 	"github.com/seed-3e86d5b2/conclave/registry"
 )
@@ -22,6 +23,11 @@ type Class = consensus.Class
 func NewAction(kind, target string, params map[string][]string) Action {
 	return consensus.NewAction(kind, target, params)
 }
+
+// Certificate is a verified certificate: a decision that anybody can check who knows the realm's id. Its ID, Action,
+// Class, Ballots (how many) and Expires (Unix milliseconds) say what was decided; Raw returns its bytes, which package verify reads. Verify
+// makes the whole check again by another trust root, and for an action and a time.
+type Certificate = proof.Certificate
 
 // Proposal asks that an action be decided. This agent is its executor.
 type Proposal struct {

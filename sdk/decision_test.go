@@ -15,7 +15,10 @@ import (
 	"github.com/seed-3e86d5b2/conclave/internal/control"
 	"github.com/seed-3e86d5b2/conclave/policy"
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/ballot"
+	"github.com/seed-3e86d5b2/conclave/sdk/code"
 	"github.com/seed-3e86d5b2/conclave/sdk/sdktest"
+	"github.com/seed-3e86d5b2/conclave/sdk/verify"
 )
 
 var (
@@ -34,7 +37,7 @@ func propose(t *testing.T, a *sdk.Agent, action sdk.Action) *sdk.Decision {
 }
 
 // vote casts an operator's or agent's vote on a decision.
-func vote(t *testing.T, voter *sdk.Agent, d *sdk.Decision, v sdk.Vote) {
+func vote(t *testing.T, voter *sdk.Agent, d *sdk.Decision, v ballot.Vote) {
 	t.Helper()
 	seen, err := voter.Ballots().View(t.Context(), d.ID().String())
 	if err == nil {
@@ -45,7 +48,7 @@ func vote(t *testing.T, voter *sdk.Agent, d *sdk.Decision, v sdk.Vote) {
 	}
 }
 
-func wait(t *testing.T, d *sdk.Decision) *sdk.Certificate {
+func wait(t *testing.T, d *sdk.Decision) *verify.Certificate {
 	t.Helper()
 	c, err := d.Wait(t.Context())
 	if err != nil {
@@ -99,18 +102,18 @@ func TestAPersonDecidesBigThings(t *testing.T) {
 			_, err := d.Wait(t.Context())
 			result <- err
 		}()
-		state, err := person.Ballots().Vote(t.Context(), v, sdk.Approve("fine").Confident(900))
+		state, err := person.Ballots().Vote(t.Context(), v, ballot.Approve("fine").Confident(900))
 		if err != nil || state != consensus.Approved {
 			t.Fatalf("%s %v", state, err)
 		}
 		if err := <-result; err != nil {
 			t.Error(err)
 		}
-		if c := wait(t, d); c.Ballots() != 1 || c.Class() != consensus.R3 || !c.Expires().After(time.Now()) {
-			t.Errorf("certificate of %d ballots until %s", c.Ballots(), c.Expires())
+		if c := wait(t, d); c.Ballots() != 1 || c.Class() != consensus.R3 || c.Expires() <= time.Now().UnixMilli() {
+			t.Errorf("certificate of %d ballots until %d", c.Ballots(), c.Expires())
 		}
-		_, err = person.Ballots().Vote(t.Context(), v, sdk.Reject("no"))
-		wantCode(t, err, sdk.CodeSpent)
+		_, err = person.Ballots().Vote(t.Context(), v, ballot.Reject("no"))
+		wantCode(t, err, code.Spent)
 		if waiting, err := person.Ballots().Waiting(t.Context()); err != nil || len(waiting) != 0 {
 			t.Errorf("%d waiting: %v", len(waiting), err)
 		}
@@ -132,11 +135,11 @@ func TestWhoIsNotInTheElectorateDoesNotVote(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = a.Ballots().Vote(t.Context(), seen, sdk.Approve(""))
-			wantCode(t, err, sdk.CodeDenied)
+			_, err = a.Ballots().Vote(t.Context(), seen, ballot.Approve(""))
+			wantCode(t, err, code.Denied)
 		}
-		vote(t, other, d, sdk.Approve(""))
-		vote(t, realm.Operator(t, 2), d, sdk.Approve(""))
+		vote(t, other, d, ballot.Approve(""))
+		vote(t, realm.Operator(t, 2), d, ballot.Approve(""))
 		if c := wait(t, d); c.Ballots() != 2 {
 			t.Errorf("%d ballots", c.Ballots())
 		}
@@ -150,15 +153,15 @@ func TestReviewersVoteByThemselves(t *testing.T) {
 		for i := 1; i <= 2; i++ {
 			name := fmt.Sprintf("reviewer-%d", i)
 			reviewer := realm.Agent(t, name, sdktest.Of(i))
-			err := reviewer.OnBallot(func(_ context.Context, v sdk.View) (sdk.Vote, error) {
+			err := reviewer.OnBallot(func(_ context.Context, v ballot.View) (ballot.Vote, error) {
 				asked.add(name + " " + v.Action.Target)
 				if v.Action.Target == "bad" {
-					return sdk.Reject("it is bad"), nil
+					return ballot.Reject("it is bad"), nil
 				}
 				if v.Action.Target == "unclear" {
-					return sdk.Vote{}, errors.New("cannot say")
+					return ballot.Vote{}, errors.New("cannot say")
 				}
-				return sdk.Approve("looks right"), nil
+				return ballot.Approve("looks right"), nil
 			}, "process.*")
 			if err != nil {
 				t.Fatal(err)
@@ -251,16 +254,16 @@ func TestWaitEndsWithTheDecision(t *testing.T) {
 		began := time.Now()
 		_, err := rejected.Wait(ctx)
 		wantErr(t, err, sdk.ErrPending)
-		wantCode(t, err, sdk.CodePending)
+		wantCode(t, err, code.Pending)
 		wantErr(t, err, context.DeadlineExceeded)
 		if waited := time.Since(began); waited != time.Hour {
 			t.Errorf("waited %s", waited)
 		}
-		vote(t, person, rejected, sdk.Reject("no"))
+		vote(t, person, rejected, ballot.Reject("no"))
 		for range 2 {
 			_, err = rejected.Wait(t.Context())
 			wantErr(t, err, sdk.ErrRejected)
-			wantCode(t, err, sdk.CodeRejected)
+			wantCode(t, err, code.Rejected)
 		}
 		silent := propose(t, alice, payment)
 		began = time.Now()
@@ -291,7 +294,7 @@ func TestADecisionIsPickedUpByItsID(t *testing.T) {
 		if err != nil || picked.ID() != d.ID() {
 			t.Fatal(err)
 		}
-		vote(t, realm.Operator(t, 0), d, sdk.Approve(""))
+		vote(t, realm.Operator(t, 0), d, ballot.Approve(""))
 		wait(t, picked)
 		_, err = other.Decision(t.Context(), sdk.Digest{1})
 		wantCode(t, err, "unknown")
@@ -320,10 +323,10 @@ func TestProposalsAreRefused(t *testing.T) {
 			name   string
 			by     *sdk.Agent
 			action sdk.Action
-			want   sdk.Code
+			want   code.Code
 		}{
-			{"by an observer", observer, write, sdk.CodeDenied},
-			{"what the policy denies", alice, sdk.NewAction("weapons.fire", "x", nil), sdk.CodeDenied},
+			{"by an observer", observer, write, code.Denied},
+			{"what the policy denies", alice, sdk.NewAction("weapons.fire", "x", nil), code.Denied},
 			{"with too small an electorate", alice, exec, "no_quorum"},
 			{"no action", alice, sdk.Action{}, "malformed"},
 		} {
@@ -338,7 +341,7 @@ func TestANodeThatMisstatesADecisionIsNotBelieved(t *testing.T) {
 	in(t, func(t *testing.T, realm *sdktest.Realm) {
 		alice, person := realm.Agent(t, "alice"), realm.Operator(t, 0)
 		d, other := propose(t, alice, payment), propose(t, alice, exec)
-		vote(t, person, other, sdk.Approve(""))
+		vote(t, person, other, ballot.Approve(""))
 		var theOther control.DecisionView
 		rewrite(realm, func(v *control.DecisionView) bool { theOther = *v; return false })
 		if _, err := person.Ballots().View(t.Context(), other.ID().String()); err != nil {
@@ -383,33 +386,33 @@ func TestACertificateVerifiesOffline(t *testing.T) {
 	in(t, func(t *testing.T, realm *sdktest.Realm) {
 		alice := realm.Agent(t, "alice")
 		d := propose(t, alice, payment)
-		vote(t, realm.Operator(t, 0), d, sdk.Approve(""))
+		vote(t, realm.Operator(t, 0), d, ballot.Approve(""))
 		raw := wait(t, d).Raw()
-		root := sdk.TrustRoot{Realm: realm.ID()}
-		c, report, err := sdk.ParseCertificate(raw, root)
+		root := verify.TrustRoot{Realm: realm.ID()}
+		c, report, err := verify.Parse(raw, root)
 		if err != nil || c.ID() != d.ID() {
 			t.Fatalf("%+v %v", report, err)
 		}
-		now := time.Now()
+		now := time.Now().UnixMilli()
 		if err := c.Verify(root, payment, now); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.Verify(root, payment, c.Expires().Add(-time.Second)); err != nil {
+		if err := c.Verify(root, payment, c.Expires()-1000); err != nil {
 			t.Error(err)
 		}
 		for _, row := range []struct {
 			name   string
-			root   sdk.TrustRoot
+			root   verify.TrustRoot
 			action sdk.Action
-			now    time.Time
+			now    int64
 		}{
 			{"another action", root, exec, now},
 			{"other parameters", root, sdk.NewAction("payments.send", "acme", map[string][]string{"cents": {"1000"}}), now},
 			{"another target", root, sdk.NewAction("payments.send", "acne", map[string][]string{"cents": {"100"}}), now},
-			{"another realm", sdk.TrustRoot{Realm: sdk.Realm{1}}, payment, now},
-			{"a newer roster demanded", sdk.TrustRoot{Realm: realm.ID(), Roster: 1}, payment, now},
-			{"after the window", root, payment, c.Expires().Add(time.Minute)},
-			{"long before it", root, payment, now.Add(-time.Hour)},
+			{"another realm", verify.TrustRoot{Realm: sdk.Realm{1}}, payment, now},
+			{"a newer roster demanded", verify.TrustRoot{Realm: realm.ID(), Roster: 1}, payment, now},
+			{"after the window", root, payment, c.Expires() + 60_000},
+			{"long before it", root, payment, now - 3600_000},
 		} {
 			if err := c.Verify(row.root, row.action, row.now); err == nil {
 				t.Errorf("%s passed", row.name)
@@ -418,7 +421,7 @@ func TestACertificateVerifiesOffline(t *testing.T) {
 		for i := 0; i < len(raw); i += 7 {
 			forged := slices.Clone(raw)
 			forged[i] ^= 1
-			if _, _, err := sdk.ParseCertificate(forged, root); err == nil {
+			if _, _, err := verify.Parse(forged, root); err == nil {
 				t.Errorf("forged byte %d of %d passed", i, len(raw))
 			}
 		}

@@ -14,11 +14,17 @@
 // the first ones. Messages of a topic are encrypted for the processes that joined their publisher and may read it, and
 // for them only as long as they may, unless the realm's policy leaves the topic plain.
 //
-// [Agent.PublishBytes] queues and returns: what waits is signed together, in frames, when the signer is free, and a lone
-// message goes at once. [Receipt.Wait] and [Agent.Flush] return when the node has it.
+// [PublishBytes] queues and returns: what waits is signed together, in frames, when the signer is free, and a lone
+// message goes at once. [Receipt.Wait] and [Agent.Flush] return when the node has it. A reader that is slower than its
+// publishers loses messages, which [Subscription.Dropped] counts; [Stream], whose sender waits for its reader, does not.
+// What fits no message is passed by reference: [Agent.Offer], [Agent.Fetch].
 //
 // The typed functions speak JSON and check it against the schema of the Go type; HandleBytes, CallBytes, PublishBytes
 // and SubscribeBytes carry bytes as they are.
 //
-// Errors carry a code ([CodeOf]) that survives the wire. The package links no server, log or database.
+// Errors carry a code ([CodeOf], package code) that survives the wire. The package links no server, log or database.
+//
+// What not every agent needs stands beside it: package ballot for voting, package admin for operators, package verify
+// for checking certificates offline, package middleware for what goes around handlers and calls,
+// package otel for their spans.
 package sdk

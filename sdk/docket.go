@@ -6,10 +6,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed-3e86d5b2/conclave/audit"
 	"github.com/seed-3e86d5b2/conclave/consensus"
 	"github.com/seed-3e86d5b2/conclave/internal/control"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
 	"github.com/seed-3e86d5b2/conclave/internal/proof"
+	"github.com/seed-3e86d5b2/conclave/internal/wire"
+	"github.com/seed-3e86d5b2/conclave/sdk/ballot"
 )
 
 // docket is the decisions that an agent proposes, follows and votes on, with its voter functions.
@@ -23,8 +26,21 @@ type docket struct {
 
 // balloting is one registered voter function.
 type balloting struct {
-	fn    func(context.Context, View) (Vote, error)
+	fn    func(context.Context, ballot.View) (ballot.Vote, error)
 	kinds []string
+}
+
+// OnBallot has fn called for every open decision in whose electorate this agent is, once a process, as long as it has
+// not voted; for the action kinds or patterns given, or all. What fn returns is cast. On an error nothing is cast, and
+// silence rejects at the deadline. The proposer's reason is its own words: fn must not obey it.
+func (a *Agent) OnBallot(fn func(ctx context.Context, v ballot.View) (ballot.Vote, error), kinds ...string) error {
+	if len(kinds) == 0 {
+		kinds = []string{"*"}
+	}
+	if first := a.docket.add(balloting{fn: fn, kinds: kinds}); first && !a.crew.keep(a.docket.loop) {
+		return ErrClosed
+	}
+	return nil
 }
 
 // add registers a voter function and reports whether it is the first.
@@ -35,10 +51,8 @@ func (k *docket) add(b balloting) (first bool) {
 	return len(k.voters) == 1
 }
 
-// verify checks everything that a node shows of a decision.
-func (k *docket) verify(v control.DecisionView) (View, error) {
-	return verifyView(v, *k.link.lore.Load(), k.link.now())
-}
+// box is what the agent votes by.
+func (k *docket) box() ballot.Box { return ballot.Of(lent{k.link}, k.link.id(), k.link.options.logger) }
 
 // proposed finds the decision that this agent proposed with the nonce.
 func (k *docket) proposed(ctx context.Context, nonce [16]byte, action Action) (*Decision, error) {
@@ -46,11 +60,15 @@ func (k *docket) proposed(ctx context.Context, nonce [16]byte, action Action) (*
 	if err := k.link.ask(ctx, control.OpDecision, control.DecisionID{Proposer: k.link.id(), Nonce: nonce}, &v); err != nil {
 		return nil, err
 	}
-	b, err := k.verify(v)
+	b, err := verifyView(v, *k.link.lore.Load(), k.link.now())
 	if err != nil {
 		return nil, err
 	}
-	if b.Proposer.ID != k.link.id() || b.nonce != nonce {
+	claimed, err := wire.Parse[consensus.Proposal](v.Proposal, wire.MaxStatement)
+	if err != nil {
+		return nil, err
+	}
+	if b.Proposer.ID != k.link.id() || claimed.Claim.Nonce != nonce {
 		return nil, consensus.ErrOtherDecision
 	}
 	if b.Action.Digest() != action.Digest() {
@@ -63,7 +81,7 @@ func (k *docket) proposed(ctx context.Context, nonce [16]byte, action Action) (*
 type fetched struct {
 	certificate *Certificate
 	consumed    consensus.Consumption
-	receipt     *receipt
+	receipt     *audit.Receipt
 }
 
 func (k *docket) fetch(ctx context.Context, id Digest) (fetched, error) {
@@ -71,7 +89,7 @@ func (k *docket) fetch(ctx context.Context, id Digest) (fetched, error) {
 	if err := k.link.ask(ctx, control.OpCertificate, control.DecisionID{Prefix: id[:]}, &c); err != nil {
 		return fetched{}, err
 	}
-	certificate, _, err := ParseCertificate(c.Certificate, TrustRoot{Realm: k.link.realm, Roster: k.link.lore.Load().authority.Number})
+	certificate, _, err := proof.ParseCertificate(c.Certificate, proof.Trust{Realm: k.link.realm, Roster: k.link.lore.Load().authority.Number})
 	if err != nil {
 		return fetched{}, err
 	}
@@ -86,7 +104,7 @@ func (k *docket) loop() {
 	for {
 		news := k.link.news.next()
 		ctx, cancel := context.WithTimeout(k.link.crew.ctx, askTime)
-		waiting, err := Ballots{docket: k}.Waiting(ctx)
+		waiting, err := k.box().Waiting(ctx)
 		cancel()
 		if err != nil && k.link.crew.ctx.Err() == nil {
 			k.link.options.logger.Warn("open decisions not read", "code", string(fault.CodeOf(err)), "error", err)
@@ -112,10 +130,10 @@ func (k *docket) idle(news <-chan struct{}) bool {
 }
 
 // poll asks the first voter function for the action's kind, in a goroutine of its own.
-func (k *docket) poll(v View) {
+func (k *docket) poll(v ballot.View) {
 	k.mu.Lock()
 	i := slices.IndexFunc(k.voters, func(b balloting) bool { return matchKind(b.kinds, v.Action.Kind) })
-	var fn func(context.Context, View) (Vote, error)
+	var fn func(context.Context, ballot.View) (ballot.Vote, error)
 	if i >= 0 {
 		fn = k.voters[i].fn
 	}
@@ -126,7 +144,7 @@ func (k *docket) poll(v View) {
 	running := k.link.crew.spawn(func() {
 		vote, err := fn(k.link.crew.ctx, v)
 		if err == nil {
-			_, err = Ballots{docket: k}.Vote(k.link.crew.ctx, v, vote)
+			_, err = k.box().Vote(k.link.crew.ctx, v, vote)
 		}
 		if err != nil {
 			k.link.options.logger.Warn("no ballot cast", "decision", v.ID.String(), "code", string(fault.CodeOf(err)), "error", err)

@@ -3,6 +3,7 @@ package sdk
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -30,6 +31,7 @@ var errRetired = errors.New("sdk: the session was replaced")
 type egress struct {
 	sealer *sealer
 	failed func(subject string, err error) // for what nobody waits for
+	cuts   *atomic.Uint64                  // how often the connection has gone down
 
 	ctx  context.Context // of flushing
 	stop context.CancelFunc
@@ -46,6 +48,7 @@ type egress struct {
 	newest    *lot     // queued last
 	failure   error    // the first since the last flush
 	held      bool     // nothing may leave yet
+	former    *egress  // of the session that this one's replaces: what it has queued was published before
 	retired   bool     // events are refused
 	closed    bool     // everything is refused
 	running   sync.WaitGroup
@@ -53,8 +56,10 @@ type egress struct {
 	taken atomic.Bool // the node has confirmed all, and nothing follows
 }
 
-func newEgress(p *identity.Process, conn bus.Conn, now func() int64, failed func(subject string, err error)) *egress {
-	e := &egress{sealer: &sealer{process: p, conn: conn, now: now}, failed: failed, room: newBell()}
+func newEgress(
+	p *identity.Process, conn bus.Conn, cuts *atomic.Uint64, now func() int64, failed func(subject string, err error),
+) *egress {
+	e := &egress{sealer: &sealer{process: p, conn: conn, now: now}, failed: failed, cuts: cuts, room: newBell()}
 	e.ctx, e.stop = context.WithCancel(context.Background())
 	return e
 }
@@ -127,6 +132,8 @@ func (e *egress) await(ctx context.Context, size int, event bool) error {
 			return ErrClosed
 		case e.retired && event:
 			return errRetired
+		case size > maxQueuedBytes:
+			return wire.ErrTooLarge // there will never be room
 		case e.messages < maxQueued && e.bytes+size <= maxQueuedBytes:
 			return ctx.Err()
 		}
@@ -227,8 +234,10 @@ func (e *egress) dispatch(lots []*lot) (published []*lot) {
 	}
 	for _, l := range lots {
 		lone := len(lots) == 1 && len(l.members) == 1 && l.event
+		l.cuts = e.cuts.Load()
 		err := out(l)
 		l.sealed()
+		l.left = err == nil
 		if err == nil && lone {
 			l.confirm = e.confirm
 			l.finish(nil)
@@ -253,8 +262,13 @@ func (e *egress) flush() {
 		if e.ctx.Err() != nil {
 			err = ErrClosed
 		}
+		cuts := e.cuts.Load()
 		for _, lots := range batch {
 			for _, l := range lots {
+				if err == nil && l.cuts != cuts {
+					e.end(l, errCut)
+					continue
+				}
 				e.end(l, err)
 			}
 		}
@@ -265,17 +279,24 @@ func (e *egress) flush() {
 	e.flushing, e.unflushed = false, nil
 }
 
-// confirm asks the node whether it has taken what was published before.
-func (e *egress) confirm(ctx context.Context) error {
+// errCut is returned when the connection has gone down since something was published: what stands again says nothing
+// about it.
+var errCut = fmt.Errorf("sdk: the connection went down before the node confirmed it: %w", bus.ErrUnreachable)
+
+// confirm asks the node whether it has taken what was published before, when the connection had gone down so often.
+func (e *egress) confirm(ctx context.Context, cuts uint64) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(e.ctx, cancel)()
-	if e.taken.Load() {
+	if e.taken.Load() && e.cuts.Load() == cuts {
 		return nil
 	}
 	err := e.sealer.conn.Flush(ctx)
-	if e.ctx.Err() != nil {
-		err = ErrClosed
+	switch {
+	case e.ctx.Err() != nil:
+		return ErrClosed
+	case err == nil && e.cuts.Load() != cuts:
+		return errCut
 	}
 	return err
 }
@@ -294,16 +315,30 @@ func (e *egress) end(l *lot, err error) {
 	e.failed(l.route.subject, err)
 }
 
-// drained returns when all that was queued before has left, with the first error since the last call, or ctx's.
+// drained returns when all that was queued before has left, here and at the session that this one's replaces, with the
+// first error since the last call, or ctx's.
 func (e *egress) drained(ctx context.Context) error {
 	e.mu.Lock()
-	newest := e.newest
+	former := e.former
 	e.mu.Unlock()
-	var last error
-	if newest != nil {
-		if last = newest.settled(ctx); ctx.Err() != nil {
-			return ctx.Err()
-		}
+	if former == nil {
+		return e.emptied(ctx)
+	}
+	err := former.emptied(ctx)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if own := e.emptied(ctx); err == nil {
+		err = own
+	}
+	return err
+}
+
+// emptied is drained for what was queued here.
+func (e *egress) emptied(ctx context.Context) error {
+	newest, last := e.idle(ctx)
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -313,6 +348,27 @@ func (e *egress) drained(ctx context.Context) error {
 		err = last
 	}
 	return err
+}
+
+// idle returns when all that was queued before has left, or ctx ends: with what was queued last, and its outcome.
+func (e *egress) idle(ctx context.Context) (*lot, error) {
+	e.mu.Lock()
+	newest := e.newest
+	e.mu.Unlock()
+	if newest == nil {
+		return nil, nil
+	}
+	return newest, newest.settled(ctx)
+}
+
+// follow makes this the egress of the session that replaces the former's.
+func (e *egress) follow(former *egress) {
+	former.mu.Lock()
+	former.former = nil // it has long been emptied, and closes
+	former.mu.Unlock()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.former = former
 }
 
 // hold keeps everything back until release.
@@ -344,7 +400,7 @@ func (e *egress) close(ctx context.Context) error {
 	e.kick()
 	e.room.ring()
 	e.mu.Unlock()
-	e.taken.Store(e.drained(ctx) == nil) // who published has the receipts
+	e.taken.Store(e.emptied(ctx) == nil) // who published has the receipts
 	if ctx.Err() != nil {
 		e.stop()
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/bus"
 	"github.com/seed-3e86d5b2/conclave/envelope"
 	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/internal/fault"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 )
 
@@ -21,6 +23,7 @@ import (
 type outlet struct {
 	bus.Conn
 	confirm chan struct{} // closed: always; nil: always
+	fails   error         // of confirming, once it is let
 
 	mu        sync.Mutex
 	published []arrival
@@ -39,15 +42,18 @@ func (o *outlet) Publish(_ context.Context, subject string, data []byte) error {
 
 func (o *outlet) Flush(ctx context.Context) error {
 	if o.confirm == nil {
-		return nil
+		return o.fails
 	}
 	select {
 	case <-o.confirm:
-		return nil
+		return o.fails
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
+
+// Done implements [bus.Conn].
+func (o *outlet) Done() <-chan struct{} { return nil }
 
 func (o *outlet) breaks(err error) {
 	o.mu.Lock()
@@ -71,6 +77,7 @@ type exit struct {
 	process *identity.Process
 	key     *envelope.Key
 	logged  []error
+	cuts    atomic.Uint64
 }
 
 // leaving runs a test of an egress whose connection confirms nothing before confirm is closed.
@@ -84,7 +91,7 @@ func leaving(t *testing.T, fn func(t *testing.T, x *exit, confirm chan struct{})
 			t.Fatal(err)
 		}
 		var mu sync.Mutex
-		x.egress = newEgress(x.process, x.conn, testNow, func(_ string, err error) {
+		x.egress = newEgress(x.process, x.conn, &x.cuts, testNow, func(_ string, err error) {
 			mu.Lock()
 			defer mu.Unlock()
 			x.logged = append(x.logged, err)
@@ -161,7 +168,7 @@ func (x *exit) texts(a arrival) []string {
 	in := envelope.Inbound{Realm: wire.Realm{1}, Process: x.process, Topic: a.subject[2:], Subject: a.subject, Keys: x}
 	windows := envelope.NewLiveWindows(1)
 	stream := envelope.Stream{Credential: x.process.Credential().ID(), To: envelope.ToTopic(in.Topic)}
-	if err := windows.Join(stream, 1, testNow()+1000, testNow()); err != nil {
+	if err := windows.Join(x.process.Principal(), stream, 1, testNow()+1000, testNow()); err != nil {
 		x.t.Fatal(err)
 	}
 	c, err := envelope.Check(a.data, in, x, testNow())
@@ -212,6 +219,47 @@ func TestALoneMessageLeavesAtOnceByItself(t *testing.T) {
 			t.Error("a receipt of nothing waits for nothing")
 		}
 	})
+}
+
+// A connection that went down and stands again has confirmed nothing that was published before.
+func TestALoneMessageOfAConnectionThatWentDown(t *testing.T) {
+	leaving(t, func(t *testing.T, x *exit, confirm chan struct{}) {
+		close(confirm)
+		news := x.topic("news")
+		before := x.post(news, "before")
+		synctest.Wait()
+		if _, err := before.Wait(t.Context()); err != nil { // the honest twin
+			t.Error(err)
+		}
+		x.cuts.Add(1)
+		after := x.post(news, "after")
+		synctest.Wait()
+		if _, err := before.Wait(t.Context()); !errors.Is(err, bus.ErrUnreachable) {
+			t.Errorf("what was published before: %v", err)
+		}
+		if _, err := after.Wait(t.Context()); err != nil {
+			t.Errorf("what was published after: %v", err)
+		}
+	})
+}
+
+func TestAFrameOfAConnectionThatWentDown(t *testing.T) {
+	for cuts, want := range map[uint64]error{0: nil, 1: bus.ErrUnreachable} {
+		leaving(t, func(t *testing.T, x *exit, confirm chan struct{}) {
+			x.hold()
+			first := x.post(x.topic("news"), "one")
+			second := x.post(x.topic("news"), "two")
+			x.release()
+			synctest.Wait()
+			x.cuts.Add(cuts)
+			close(confirm)
+			for _, r := range []Receipt{first, second} {
+				if _, err := r.Wait(t.Context()); !errors.Is(err, want) {
+					t.Errorf("after %d cuts: %v", cuts, err)
+				}
+			}
+		})
+	}
 }
 
 // Lone messages wait for no confirmation of those before, and are confirmed when somebody asks.
@@ -558,4 +606,116 @@ func TestConcurrentPublishersKeepTheirOrder(t *testing.T) {
 			t.Errorf("%d messages", total)
 		}
 	})
+}
+
+// next returns the egress of a session that replaces this one's.
+func (x *exit) next() *exit {
+	n := &exit{t: x.t, conn: &outlet{}, process: newTestProcess(x.t), key: x.key}
+	n.egress = newEgress(n.process, n.conn, &n.cuts, testNow, func(string, error) {})
+	n.egress.follow(x.egress)
+	x.retire()
+	return n
+}
+
+// Who flushes after a session was replaced waits for what was published before, and is told what became of it.
+func TestFlushingReachesTheSessionBefore(t *testing.T) {
+	leaving(t, func(t *testing.T, x *exit, confirm chan struct{}) {
+		frame := func(x *exit, text string) {
+			x.hold()
+			x.post(x.topic("news"), text)
+			x.post(x.topic("news"), text)
+			x.release()
+			synctest.Wait()
+		}
+		frame(x, "before")
+		n := x.next()
+		frame(n, "after")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := n.drained(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("before the node confirmed the first: %v", err)
+		}
+		close(confirm)
+		if err := n.drained(t.Context()); err != nil {
+			t.Error(err)
+		}
+		x.conn.breaks(bus.ErrUnreachable)
+		x.mu.Lock()
+		x.retired = false
+		x.mu.Unlock()
+		frame(x, "lost")
+		_, _ = x.idle(t.Context()) // as a renewal does
+		if err := n.drained(t.Context()); !errors.Is(err, bus.ErrUnreachable) {
+			t.Errorf("what was lost of it: %v", err)
+		}
+		if err := n.drained(t.Context()); err != nil {
+			t.Errorf("once more: %v", err)
+		}
+		last := n.next()
+		if n.former != nil {
+			t.Error("all sessions that ever were are kept")
+		}
+		for _, x := range []*exit{n, last} {
+			if err := x.close(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// What there will never be room for is refused, and does not wait for it.
+func TestWhatNeverFitsIsRefused(t *testing.T) {
+	leaving(t, func(t *testing.T, x *exit, confirm chan struct{}) {
+		x.hold()
+		l := x.request(1)
+		l.put(envelope.Member{Content: make([]byte, maxQueuedBytes-memberBytes)})
+		if err := x.send(t.Context(), l); err != nil { // the honest twin; sealing refuses it
+			t.Fatal(err)
+		}
+		l = x.request(2)
+		l.put(envelope.Member{Content: make([]byte, maxQueuedBytes)})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := x.send(ctx, l); !errors.Is(err, wire.ErrTooLarge) {
+			t.Errorf("%v", err)
+		}
+		x.release()
+	})
+}
+
+// A request that may have reached its process is not one that can be made again without a thought.
+func TestARequestThatWasNotConfirmed(t *testing.T) {
+	for name, c := range map[string]struct {
+		left bool // before the connection broke
+		code fault.Code
+	}{
+		"sent and not confirmed": {true, fault.Uncertain},
+		"not sent":               {false, fault.Unreachable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			leaving(t, func(t *testing.T, x *exit, confirm chan struct{}) {
+				x.hold()
+				lots := []*lot{x.request(1), x.request(2)}
+				for _, l := range lots {
+					if err := x.send(t.Context(), l); err != nil {
+						t.Fatal(err)
+					}
+				}
+				x.conn.fails = bus.ErrUnreachable
+				if !c.left {
+					x.conn.breaks(bus.ErrUnreachable)
+				}
+				close(confirm)
+				x.release()
+				waiting := &exchanges{session: &session{conn: x.conn}}
+				for _, l := range lots {
+					e := &exchange{arrived: make(chan arrival), silent: make(chan struct{})}
+					_, err := waiting.await(t.Context(), e, l)
+					if fault.CodeOf(err) != c.code || !errors.Is(err, bus.ErrUnreachable) {
+						t.Errorf("%v has code %q, want %q", err, fault.CodeOf(err), c.code)
+					}
+				}
+			})
+		})
+	}
 }

@@ -6,34 +6,17 @@ import (
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
+	"github.com/seed-3e86d5b2/conclave/sdk/code"
 )
 
-// Code names one kind of failure; docs/errors.md lists them all.
-type Code = fault.Code
-
-// The codes that handlers and callers meet most.
-const (
-	CodeDenied       = fault.Denied
-	CodeInvalidInput = fault.InvalidInput
-	CodeNotFound     = fault.NotFound
-	CodeNoResponder  = fault.NoResponder
-	CodeUnreachable  = fault.Unreachable
-	CodeRejected     = fault.Rejected
-	CodePending      = fault.Pending
-	CodeExpired      = fault.Expired
-	CodeSpent        = fault.Spent
-	CodeUncertain    = fault.Uncertain
-	CodeQuarantined  = fault.Quarantined
-)
-
-// Errorf makes an error with a code. A handler that returns one sends code and text to the caller.
-func Errorf(code Code, format string, args ...any) error {
+// Errorf makes an error with a code of package code. A handler that returns one sends code and text to the caller.
+func Errorf(c code.Code, format string, args ...any) error {
 	err := fmt.Errorf(format, args...)
-	return &fault.Error{Code: code, Message: err.Error(), Err: err}
+	return &fault.Error{Code: c, Message: err.Error(), Err: err}
 }
 
 // CodeOf returns the code of an error, "internal" if it has none and "" for nil.
-func CodeOf(err error) Code { return fault.CodeOf(err) }
+func CodeOf(err error) code.Code { return fault.CodeOf(err) }
 
 // Digest is a SHA-256 digest: a message's, decision's or statement's name.
 type Digest = wire.Digest

@@ -3,6 +3,7 @@ package sdk
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -43,6 +44,17 @@ type exchange struct {
 
 // errSilenced is returned when the process that was asked is not heard any more.
 var errSilenced = fault.New(fault.Uncertain, "sdk: the process that was asked lost its right to answer; it may have handled the request")
+
+// errUnconfirmed is returned when a request has left, but the connection went down before the node confirmed it.
+var errUnconfirmed = fault.New(fault.Uncertain, "sdk: the connection went down; the request may have been handled")
+
+// unasked returns why a request that ended with an error was not sent, or that it may have been.
+func (l *lot) unasked() error {
+	if l.left {
+		return fmt.Errorf("%w: %w", errUnconfirmed, l.err)
+	}
+	return l.err
+}
 
 // arrival is what came on the subject of an exchange's reply. It is not verified.
 type arrival struct {
@@ -119,7 +131,7 @@ func (x *exchanges) await(ctx context.Context, e *exchange, l *lot) (*envelope.M
 			}
 		case <-sent:
 			if l.err != nil {
-				return nil, l.err
+				return nil, l.unasked()
 			}
 			sent = nil
 		case <-e.silent:

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/seed-3e86d5b2/conclave/audit"
 	"github.com/seed-3e86d5b2/conclave/consensus"
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
@@ -44,7 +45,7 @@ func (e *executor) execute(ctx context.Context, d *Decision, action Action, act 
 	if err != nil {
 		return err
 	}
-	if err := c.verified.Allows(action, e.link.id(), store.ID(), e.link.now()); err != nil {
+	if err := c.Verified().Allows(action, e.link.id(), store.ID(), e.link.now()); err != nil {
 		return err
 	}
 	if err := e.consume(ctx, store, c); err != nil {
@@ -131,14 +132,14 @@ func (e *executor) consume(ctx context.Context, store *spent.Store, c *Certifica
 	if receipt == nil {
 		return fmt.Errorf("consumption: %w", errForm)
 	}
-	if err := c.verified.VerifyConsumption(consumption, *receipt); err != nil {
+	if err := c.Verified().VerifyConsumption(consumption, *receipt); err != nil {
 		return fmt.Errorf("consumption: %w", err)
 	}
 	return nil
 }
 
 // claim asks the registry, by a command of its own: a copy of this store never gets the other's answer.
-func (e *executor) claim(ctx context.Context, store *spent.Store, id Digest) (c consensus.Consumption, r *receipt, err error) {
+func (e *executor) claim(ctx context.Context, store *spent.Store, id Digest) (c consensus.Consumption, r *audit.Receipt, err error) {
 	body := registry.Consume{Proposal: id, Store: store.ID()}
 	session := e.link.current()
 	out, err := submitFull(ctx, session.conn, session.control, e.link.known.Signer, e.link.realm, registry.TypeConsume, body, newNonce(), true)
@@ -150,7 +151,7 @@ func (e *executor) claim(ctx context.Context, store *spent.Store, id Digest) (c 
 }
 
 // claimed returns the claim that the registry has. The caller verifies it: only this store's own passes.
-func (e *executor) claimed(ctx context.Context, id Digest) (consensus.Consumption, *receipt, error) {
+func (e *executor) claimed(ctx context.Context, id Digest) (consensus.Consumption, *audit.Receipt, error) {
 	fetched, err := e.docket.fetch(ctx, id)
 	if err != nil {
 		return consensus.Consumption{}, nil, errors.Join(ErrSpent, err)

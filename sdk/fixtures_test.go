@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/code"
 	"github.com/seed-3e86d5b2/conclave/sdk/sdktest"
 )
 
@@ -58,7 +59,7 @@ func mustCall(t *testing.T, a *sdk.Agent, to sdk.Target) string {
 // settle waits until everybody waits: what is under way has arrived.
 func settle() { synctest.Wait() }
 
-func wantCode(t *testing.T, err error, want sdk.Code) {
+func wantCode(t *testing.T, err error, want code.Code) {
 	t.Helper()
 	if sdk.CodeOf(err) != want {
 		t.Fatalf("error %v has code %q, want %q", err, sdk.CodeOf(err), want)

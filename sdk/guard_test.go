@@ -18,6 +18,8 @@ import (
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 	"github.com/seed-3e86d5b2/conclave/registry"
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/ballot"
+	"github.com/seed-3e86d5b2/conclave/sdk/code"
 	"github.com/seed-3e86d5b2/conclave/sdk/sdktest"
 )
 
@@ -49,7 +51,7 @@ func TestExecuteRunsOnce(t *testing.T) {
 	in(t, func(t *testing.T, realm *sdktest.Realm) {
 		alice := realm.Agent(t, "alice")
 		d := propose(t, alice, payment)
-		vote(t, realm.Operator(t, 0), d, sdk.Approve(""))
+		vote(t, realm.Operator(t, 0), d, ballot.Approve(""))
 		var r runs
 		wantCode(t, alice.Execute(t.Context(), d, exec, r.act), "misaddressed")
 		r.want(t, 0)
@@ -82,7 +84,7 @@ func TestExecuteAtOnceRunsOnce(t *testing.T) {
 		alice := realm.Agent(t, "alice")
 		d := propose(t, alice, write)
 		var r runs
-		var failures list[sdk.Code]
+		var failures list[code.Code]
 		var group sync.WaitGroup
 		for range 10 {
 			group.Go(func() {
@@ -97,7 +99,7 @@ func TestExecuteAtOnceRunsOnce(t *testing.T) {
 		}
 		group.Wait()
 		r.want(t, 1)
-		if got := slices.Compact(failures.all()); !slices.Equal(got, []sdk.Code{"conflict"}) {
+		if got := slices.Compact(failures.all()); !slices.Equal(got, []code.Code{"conflict"}) {
 			t.Errorf("failures %q", got)
 		}
 		wantState(t, alice, d.ID(), "executed")
@@ -114,7 +116,7 @@ func TestExecuteAfterItsWindow(t *testing.T) {
 		}
 		wait(t, late)
 		time.Sleep(time.Hour) // of the bubble's clock
-		wantCode(t, alice.Execute(t.Context(), late, write, r.act), sdk.CodeExpired)
+		wantCode(t, alice.Execute(t.Context(), late, write, r.act), code.Expired)
 		r.want(t, 1)
 	})
 }
@@ -123,7 +125,7 @@ func TestExecuteOfARejectedDecision(t *testing.T) {
 	in(t, func(t *testing.T, realm *sdktest.Realm) {
 		alice := realm.Agent(t, "alice")
 		d := propose(t, alice, payment)
-		vote(t, realm.Operator(t, 0), d, sdk.Reject("no"))
+		vote(t, realm.Operator(t, 0), d, ballot.Reject("no"))
 		var r runs
 		wantErr(t, alice.Execute(t.Context(), d, payment, r.act), sdk.ErrRejected)
 		r.want(t, 0)
@@ -134,7 +136,7 @@ func TestOnlyTheProposerAndItsStoreExecute(t *testing.T) {
 	in(t, func(t *testing.T, realm *sdktest.Realm) {
 		alice, mallory := realm.Agent(t, "alice"), realm.Agent(t, "mallory")
 		d := propose(t, alice, payment)
-		vote(t, realm.Operator(t, 0), d, sdk.Approve(""))
+		vote(t, realm.Operator(t, 0), d, ballot.Approve(""))
 		var r runs
 		for _, a := range []*sdk.Agent{mallory, realm.Agent(t, "alice")} { // another agent, another store
 			theirs, err := a.Decision(t.Context(), d.ID())
@@ -158,7 +160,7 @@ func TestGuardRunsItsHandlerWithACertificateOnly(t *testing.T) {
 		spec := sdk.GuardSpec[ask]{
 			Action: func(r *sdk.Request[ask]) (sdk.Action, error) {
 				if r.Data.Text == "" {
-					return sdk.Action{}, sdk.Errorf(sdk.CodeInvalidInput, "nothing to pay")
+					return sdk.Action{}, sdk.Errorf(code.InvalidInput, "nothing to pay")
 				}
 				return sdk.NewAction("payments.send", r.Data.Text, nil), nil
 			},
@@ -169,17 +171,17 @@ func TestGuardRunsItsHandlerWithACertificateOnly(t *testing.T) {
 			_ = r.act(ctx) // never fails
 			return answer{"paid " + q.Data.Text}, nil
 		}))
-		err := person.OnBallot(func(_ context.Context, v sdk.View) (sdk.Vote, error) {
+		err := person.OnBallot(func(_ context.Context, v ballot.View) (ballot.Vote, error) {
 			if v.Reason != "asked by alice" {
 				t.Errorf("reason %q", v.Reason)
 			}
 			switch v.Action.Target {
 			case "acme":
-				return sdk.Approve(""), nil
+				return ballot.Approve(""), nil
 			case "silence":
-				return sdk.Vote{}, errors.New("no opinion")
+				return ballot.Vote{}, errors.New("no opinion")
 			}
-			return sdk.Reject("who is that"), nil
+			return ballot.Reject("who is that"), nil
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -192,8 +194,8 @@ func TestGuardRunsItsHandlerWithACertificateOnly(t *testing.T) {
 			t.Fatalf("%q %v", text, err)
 		}
 		r.want(t, 1)
-		for to, want := range map[string]sdk.Code{
-			"mallory": sdk.CodeRejected, "silence": sdk.CodeRejected, "": sdk.CodeInvalidInput,
+		for to, want := range map[string]code.Code{
+			"mallory": code.Rejected, "silence": code.Rejected, "": code.InvalidInput,
 		} {
 			if _, err := pay(to); sdk.CodeOf(err) != want {
 				t.Errorf("%q: %v has code %q, want %q", to, err, sdk.CodeOf(err), want)
@@ -236,14 +238,14 @@ func TestExecuteResumesAfterACrash(t *testing.T) {
 		at       spent.State
 		consumed bool // the registry knows of the consumption
 		runs     int
-		code     sdk.Code
+		code     code.Code
 		state    string
 	}{
 		{"before anything", 0, false, 1, "", "executed"},
 		{"claimed, not handed in", spent.Claimed, false, 1, "", "executed"},
 		{"claimed and consumed", spent.Claimed, true, 1, "", "executed"},
-		{"started", spent.Started, true, 0, sdk.CodeUncertain, "uncertain"},
-		{"finished, not reported", spent.Finished, true, 0, sdk.CodeSpent, "executed"},
+		{"started", spent.Started, true, 0, code.Uncertain, "uncertain"},
+		{"finished, not reported", spent.Finished, true, 0, code.Spent, "executed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			in(t, func(t *testing.T, realm *sdktest.Realm) {
@@ -264,7 +266,7 @@ func TestExecuteResumesAfterACrash(t *testing.T) {
 					t.Fatal(err)
 				}
 				var r runs
-				for i, want := range []sdk.Code{c.code, max(c.code, sdk.CodeSpent)} {
+				for i, want := range []code.Code{c.code, max(c.code, code.Spent)} {
 					if err := again.Execute(t.Context(), picked, write, r.act); sdk.CodeOf(err) != want {
 						t.Errorf("attempt %d: %v has code %q, want %q", i, err, sdk.CodeOf(err), want)
 					}
@@ -469,7 +471,7 @@ func TestACertificateOfAnotherDecisionIsNoPermission(t *testing.T) {
 		wait(t, approved)
 		realm.Intercept(func(p sdktest.Packet) []sdktest.Packet {
 			var reply control.Reply
-			if p.From == realm.Node() && wire.Decode(p.Data, &reply) == nil && reply.Code == sdk.CodePending {
+			if p.From == realm.Node() && wire.Decode(p.Data, &reply) == nil && reply.Code == code.Pending {
 				body, _ := wire.Encode(given)                      // it was decoded from such
 				p.Data, _ = wire.Encode(control.Reply{Body: body}) // bytes only
 			}
@@ -493,8 +495,8 @@ func TestAQuarantinedAgentExecutesNothing(t *testing.T) {
 		d := propose(t, alice, write)
 		wait(t, d)
 		realm.Quarantine(t, "alice")
-		if err := alice.Execute(t.Context(), d, write, r.act); !errors.Is(err, bus.ErrDenied) && sdk.CodeOf(err) != sdk.CodeDenied &&
-			sdk.CodeOf(err) != sdk.CodeUnreachable {
+		if err := alice.Execute(t.Context(), d, write, r.act); !errors.Is(err, bus.ErrDenied) && sdk.CodeOf(err) != code.Denied &&
+			sdk.CodeOf(err) != code.Unreachable {
 			t.Errorf("%v", err)
 		}
 		r.want(t, 1)

@@ -3,6 +3,7 @@ package sdk
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/seed-3e86d5b2/conclave/envelope"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
@@ -14,15 +15,24 @@ type handlingKey struct{}
 type handling struct {
 	session *session
 	message *envelope.Message
-	flow    *outflow // the stream that it has become, under streams.mu
+	flow    *outflow    // the stream that it has become, under streams.mu
+	limit   *time.Timer // of a request for a stream: until it has become one
 }
 
-// handlingContext returns the context of a request's handler: it ends when ctx does, that of a stream when the agent closes.
+// handlingContext returns the context of a request's handler: it ends when ctx does, that of a stream when the agent
+// closes. That a request wants a stream is its sender's word, which gives a handler that makes none no more time.
 func handlingContext(ctx context.Context, s *session, m *envelope.Message) (context.Context, context.CancelFunc) {
-	if m.Envelope().ContentType == streamType {
-		return context.WithCancel(inHandling(s.agent.crew.ctx, s, m))
+	if m.Envelope().ContentType != streamType {
+		return inHandling(ctx, s, m), func() {}
 	}
-	return inHandling(ctx, s, m), func() {}
+	ctx = inHandling(s.agent.crew.ctx, s, m)
+	lasting, cancel := context.WithCancelCause(ctx)
+	limit := time.AfterFunc(liveTime*time.Millisecond, func() { cancel(context.DeadlineExceeded) })
+	handlingOf(ctx).limit = limit
+	return lasting, func() {
+		limit.Stop()
+		cancel(nil)
+	}
 }
 
 // steered hears a reader of one of the agent's streams, and reports whether the message is from one.

@@ -15,6 +15,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 	"github.com/seed-3e86d5b2/conclave/registry"
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/code"
 	"github.com/seed-3e86d5b2/conclave/sdk/sdktest"
 )
 
@@ -37,7 +38,7 @@ func TestACopiedStoreRunsNothingAgain(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			wantCode(t, copied.Execute(t.Context(), picked, write, r.act), sdk.CodeSpent)
+			wantCode(t, copied.Execute(t.Context(), picked, write, r.act), code.Spent)
 		}
 		r.want(t, 1)
 		wantState(t, alice, d.ID(), "executed") // as the one that ran it said
@@ -137,12 +138,12 @@ func TestStrangersDoNotSpendTheReceiversRate(t *testing.T) {
 			return n
 		}
 		before := asked()
-		subject := bus.In(realm.ID()).Request(bob.ID(), bus.TokenOf(bob.Process()), mallory.ID())
+		subject := bus.In(realm.ID()).Request(bob.ID(), bus.TokenOf(bob.Self().Process), mallory.ID())
 		for range 100 {
 			ghost := newProcess(t, realm, realm.Profile(t, "mallory").Signer) // that never connected
 			now := time.Now().UnixMilli()
 			signed, err := envelope.Seal(ghost, envelope.Draft{
-				To: envelope.ToProcess(bob.ID(), bob.Process()), Purpose: envelope.Request, Subject: subject, Counter: 1,
+				To: envelope.ToProcess(bob.ID(), bob.Self().Process), Purpose: envelope.Request, Subject: subject, Counter: 1,
 				Issued: now, Expires: now + 60_000, Content: []byte("boo"),
 				Protection: envelope.SealedTo(ghost.SealingKey()),
 			}, rand.Reader)
@@ -189,12 +190,12 @@ func TestAKeyThatMayBeEnrolledIsKept(t *testing.T) {
 		for _, c := range []struct {
 			name string
 			lost func(sdktest.Packet) bool
-			code sdk.Code
+			code code.Code
 			kept bool
 		}{
 			{"answered", nothing, "", true},
-			{"unanswered", submissions, sdk.CodeUncertain, true},
-			{"never-handed-in", answers, sdk.CodeUncertain, false},
+			{"unanswered", submissions, code.Uncertain, true},
+			{"never-handed-in", answers, code.Uncertain, false},
 			{"answered", nothing, "conflict", false}, // the name is taken
 		} {
 			path, err := enrol(c.name, c.lost)

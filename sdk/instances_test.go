@@ -12,6 +12,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/internal/control"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/code"
 	"github.com/seed-3e86d5b2/conclave/sdk/sdktest"
 )
 
@@ -55,7 +56,7 @@ func TestInstancesAreRemembered(t *testing.T) {
 		wantLooks(t, realm, alice, 3)
 		for range 2 { // that nobody serves it is not remembered
 			_, err := call(t, alice, sdk.To("alice", "text.upper"))
-			wantCode(t, err, sdk.CodeNoResponder)
+			wantCode(t, err, code.NoResponder)
 		}
 		wantLooks(t, realm, alice, 5)
 	})
@@ -101,7 +102,7 @@ func TestWhatIsHeardOfAPrincipalDropsItsInstances(t *testing.T) {
 		realm.Quarantine(t, "bob")
 		settle()
 		_, err := call(t, alice, sdk.Any("text.upper"))
-		wantCode(t, err, sdk.CodeNoResponder)
+		wantCode(t, err, code.NoResponder)
 	})
 }
 
@@ -167,16 +168,16 @@ func TestTraceGoesAlong(t *testing.T) {
 		const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 		alice, bob := realm.Agent(t, "alice"), realm.Agent(t, "bob")
 		var seen list[string]
-		err := bob.HandleBytes("text.upper", func(ctx context.Context, d *sdk.Delivery) ([]byte, error) {
+		err := sdk.HandleBytes(bob, "text.upper", func(ctx context.Context, d *sdk.Delivery) ([]byte, error) {
 			seen.add("call " + d.Trace)
-			_, err := bob.PublishBytes(ctx, "news.local", d.Content) // carries it on
+			_, err := sdk.PublishBytes(ctx, bob, "news.local", d.Content) // carries it on
 			return nil, err
 		})
 		if err == nil {
 			err = bob.Advertise(t.Context(), "news.local")
 		}
 		if err == nil {
-			_, err = alice.SubscribeBytes("news.local", func(_ context.Context, d *sdk.Delivery) ([]byte, error) {
+			_, err = sdk.SubscribeBytes(alice, "news.local", func(_ context.Context, d *sdk.Delivery) ([]byte, error) {
 				seen.add("message " + d.Trace)
 				return nil, nil
 			})
@@ -185,7 +186,7 @@ func TestTraceGoesAlong(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, ctx := range []context.Context{t.Context(), sdk.WithTrace(t.Context(), trace)} {
-			if _, err := alice.CallBytes(ctx, sdk.Any("text.upper"), []byte("x")); err != nil {
+			if _, err := sdk.CallBytes(ctx, alice, sdk.Any("text.upper"), []byte("x")); err != nil {
 				t.Fatal(err)
 			}
 			settle()

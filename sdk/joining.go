@@ -50,28 +50,39 @@ func (r *Subscription) join(ctx context.Context) error {
 	defer joining.Wait()
 	atOnce := make(chan struct{}, maxJoins) // one that does not answer holds nobody up
 	for _, i := range found {
-		for _, topic := range i.presence.Statement().Topics {
-			if !covers(r.pattern, topic) {
-				continue
-			}
-			select {
-			case atOnce <- struct{}{}:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			joining.Go(func() {
-				defer func() { <-atOnce }()
-				err := r.joinOne(ctx, i, topic, wire.Digest{})
-				if err != nil && !errors.Is(err, errOwn) {
-					r.agent.link.options.logger.Warn("publisher not joined", "topic", topic, "error", err)
-				}
-			})
+		select {
+		case atOnce <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
+		joining.Go(func() {
+			defer func() { <-atOnce }()
+			r.joinAll(ctx, i)
+		})
 	}
 	return nil
 }
 
-// maxJoins bounds how many publishers a subscription joins at the same time.
+// joinAll joins the topics of one process, one after the other: however many it says it has, it takes the place of one.
+func (r *Subscription) joinAll(ctx context.Context, i *instance) {
+	for _, topic := range i.presence.Statement().Topics {
+		if !covers(r.pattern, topic) {
+			continue
+		}
+		err := r.joinOne(ctx, i, topic, wire.Digest{})
+		if errors.Is(err, errOwn) {
+			return
+		}
+		if err != nil {
+			r.agent.link.options.logger.Warn("publisher not joined", "topic", topic, "error", err)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// maxJoins bounds how many processes a subscription joins at the same time.
 const maxJoins = 64
 
 // greet joins the process that an envelope is from, which was not joined, or whose new key is not known. How often that
@@ -130,13 +141,13 @@ func (r *Subscription) joinOne(ctx context.Context, i *instance, topic string, k
 	if err := wire.Decode(m.Content(), &j); err != nil {
 		return err
 	}
-	return r.take(h, stream, j, i.credential.Statement().Expires+identity.Skew)
+	return r.take(h, i.credential.Statement(), stream, j)
 }
 
-// take keeps what a publisher answered, until the time given. A window that is open already stays as it is, so that
-// what waits to be handled is not refused. The caller has entered h.turn.
-func (r *Subscription) take(h *heard, stream envelope.Stream, j joinedContent, until int64) error {
-	circle := r.agent.circle
+// take keeps what a publisher answered, as long as its credential c lasts. A window that is open already stays as it is,
+// so that what waits to be handled is not refused. The caller has entered h.turn.
+func (r *Subscription) take(h *heard, c identity.Credential, stream envelope.Stream, j joinedContent) error {
+	circle, until := r.agent.circle, c.Expires+identity.Skew
 	for _, secret := range j.Secrets[max(0, len(j.Secrets)-maxSecrets):] {
 		key, err := envelope.ParseSenderKey(secret)
 		if err != nil {
@@ -145,7 +156,7 @@ func (r *Subscription) take(h *heard, stream envelope.Stream, j joinedContent, u
 		circle.senders.keep(key, until)
 	}
 	if !h.joined {
-		if err := circle.windows.Join(stream, j.First, until, r.agent.link.now()); err != nil {
+		if err := circle.windows.Join(c.Principal, stream, j.First, until, r.agent.link.now()); err != nil {
 			return err
 		}
 	}

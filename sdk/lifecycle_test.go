@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/code"
 	"github.com/seed-3e86d5b2/conclave/sdk/sdktest"
 )
 
@@ -65,7 +66,7 @@ func TestCloseWaitsForHandlersAndSendsTheirAnswers(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		wantCode(t, <-late, sdk.CodeNoResponder)
+		wantCode(t, <-late, code.NoResponder)
 	})
 }
 
@@ -133,7 +134,7 @@ func TestAfterClose(t *testing.T) {
 		if err := sdk.Handle(alice, "text.lower", upper); err == nil {
 			t.Error("handled after Close")
 		}
-		if _, err := alice.SubscribeBytes("news.local", nil); err == nil {
+		if _, err := sdk.SubscribeBytes(alice, "news.local", nil); err == nil {
 			t.Error("subscribed after Close")
 		}
 		if err := alice.OnBallot(nil); !errors.Is(err, sdk.ErrClosed) {
@@ -164,7 +165,7 @@ func TestRunEndsWhenTheNodeRefuses(t *testing.T) {
 		go func() { ended <- bob.Run(t.Context()) }()
 		settle()
 		realm.Quarantine(t, "bob")
-		wantCode(t, <-ended, sdk.CodeDenied)
+		wantCode(t, <-ended, code.Denied)
 	})
 }
 
@@ -231,13 +232,13 @@ func TestAPublisherThatRenewsIsHeardOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, _ := read(t, bob, "news.local")
-		before, renewals := alice.Process(), 0
+		before, renewals := alice.Self().Process, 0
 		var want []int
 		for n := range 3000 {
 			publish(t, alice, "news.local", n)
 			want = append(want, n)
 			time.Sleep(500 * time.Millisecond) // of the bubble's clock
-			if now := alice.Process(); now != before {
+			if now := alice.Self().Process; now != before {
 				before = now
 				renewals++
 			}

@@ -176,7 +176,7 @@ func (l *link) renew() error {
 		return err
 	}
 	if err := l.moved(fresh); err != nil {
-		return errors.Join(err, fresh.close(ctx))
+		return errors.Join(err, l.moved(l.current()), fresh.close(ctx)) // some may have been moved already
 	}
 	fresh.egress.hold()
 	l.mu.Lock()
@@ -190,8 +190,9 @@ func (l *link) renew() error {
 	l.using.Store(fresh)
 	l.retired = []*session{old}
 	l.mu.Unlock()
-	old.egress.retire() // what was queued goes out before what follows it
-	err = errors.Join(old.egress.drained(ctx), fresh.presence.announce(ctx))
+	old.egress.retire()         // what was queued goes out before what follows it
+	_, _ = old.egress.idle(ctx) // its outcome is for those who published it
+	err = fresh.presence.announce(ctx)
 	fresh.egress.release() // readers can find the process now
 	old.presence.withdraw(ctx)
 	for _, s := range ended {

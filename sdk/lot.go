@@ -42,9 +42,11 @@ type lot struct {
 
 	done chan struct{} // closed when the outcome below is known
 	err  error
+	left bool // it was published; err is that nobody knows whether the node has it
 	ids  func(index int) Digest
 	// confirm asks the node whether it has taken the message, if nobody did so before done; else nil.
-	confirm func(ctx context.Context) error
+	confirm func(ctx context.Context, cuts uint64) error
+	cuts    uint64 // how often the connection had gone down when it was published
 }
 
 func newLot(r *route) *lot { return &lot{route: r, done: make(chan struct{})} }
@@ -118,5 +120,5 @@ func (l *lot) settled(ctx context.Context) error {
 	if l.err != nil || l.confirm == nil {
 		return l.err
 	}
-	return l.confirm(ctx)
+	return l.confirm(ctx, l.cuts)
 }

@@ -18,10 +18,10 @@ func TestOverdueEventsDoNotSpendTheReadersRate(t *testing.T) {
 	in(t, func(t *testing.T, realm *sdktest.Realm) {
 		bob, mallory := realm.Agent(t, "bob"), realm.Agent(t, "mallory")
 		got := 0
-		if _, err := bob.SubscribeBytes("news.*", func(_ context.Context, _ *sdk.Delivery) ([]byte, error) { got++; return nil, nil }); err != nil {
+		if _, err := sdk.SubscribeBytes(bob, "news.*", func(_ context.Context, _ *sdk.Delivery) ([]byte, error) { got++; return nil, nil }); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := mallory.PublishBytes(t.Context(), "news.local", []byte("honest")); err != nil {
+		if _, err := sdk.PublishBytes(t.Context(), mallory, "news.local", []byte("honest")); err != nil {
 			t.Fatal(err)
 		}
 		settle()
@@ -46,7 +46,7 @@ func TestOverdueEventsDoNotSpendTheReadersRate(t *testing.T) {
 		issued := time.Now().UnixMilli() - 60_000 - identity.Skew
 		for i := range 100 {
 			raw, err := wire.Sign(key, realm.ID(), envelope.Envelope{
-				Version: 1, From: mallory.ID(), Credential: mallory.Process(), To: envelope.ToTopic("news.local"),
+				Version: 1, From: mallory.ID(), Credential: mallory.Self().Process, To: envelope.ToTopic("news.local"),
 				Subject: subject, Purpose: envelope.Event, Issued: issued, Expires: issued + 1, Counter: uint64(100 + i),
 				Encryption: envelope.Plain, Body: []byte("boo"),
 			})
@@ -58,7 +58,7 @@ func TestOverdueEventsDoNotSpendTheReadersRate(t *testing.T) {
 		if n := asked() - before; n > bus.MaxProcesses {
 			t.Errorf("100 overdue events made the reader ask %d times", n)
 		}
-		if _, err := mallory.PublishBytes(t.Context(), "news.local", []byte("honest")); err != nil {
+		if _, err := sdk.PublishBytes(t.Context(), mallory, "news.local", []byte("honest")); err != nil {
 			t.Fatal(err)
 		}
 		settle()

@@ -22,9 +22,10 @@ type publishing struct {
 	topics sync.Map   // by topic: *publication
 }
 
-// follow makes the publications of the session that this one replaces, for those who read them: each of these processes
-// has heard nothing of this session, so it may accept what is published before it joins.
+// follow comes after the session that this one replaces. It makes the former's publications, for those who read them:
+// each of these processes has heard nothing of this session, so it may accept what is published before it joins.
 func (p *publishing) follow(former *publishing) {
+	p.session.egress.follow(former.session.egress)
 	for _, t := range former.all() {
 		next, err := p.to(t.topic)
 		if err != nil {
@@ -181,7 +182,7 @@ func (t *publication) fresh(now int64) error {
 	if t.key != nil {
 		recent = append(recent, formerKey{key: t.key, epoch: t.epoch, replaced: now})
 	}
-	t.former = recent
+	t.former = recent[max(0, len(recent)-maxSecrets):] // no reader takes more
 	for process, r := range t.readers {
 		if now >= r.ends {
 			delete(t.readers, process)
@@ -195,12 +196,12 @@ func (t *publication) fresh(now int64) error {
 // join admits a reader and returns what it needs: the next counter, and the keys that it has a right to. Who was a
 // reader all along also gets those that were replaced since it last asked.
 func (t *publication) join(from identity.ID, process wire.Digest, now int64) (joinedContent, error) {
-	term, err := t.term(from, process, now)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	term, err := t.term(from, process, now) // under mu: a review that comes now finds the reader
 	if err != nil {
 		return joinedContent{}, err
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	j := joinedContent{First: t.session.egress.sealer.first(t.route.to)}
 	if t.heirs[process] {
 		j.First = 1

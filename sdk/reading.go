@@ -2,8 +2,11 @@ package sdk
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
+
+	"github.com/seed-3e86d5b2/conclave/bus"
 )
 
 // reading is the topics that an agent is subscribed to.
@@ -42,10 +45,15 @@ func (g *reading) rejoin(ctx context.Context) {
 }
 
 // resubscribe attaches every reader to a session. What it has joined stays joined, and the windows let through once
-// what both subscriptions heard.
+// what both subscriptions heard. Those that the agent's level does not allow any more stay behind until it does again.
 func (g *reading) resubscribe(to *session) error {
 	for _, r := range g.all() {
-		if err := r.attach(to); err != nil {
+		err := r.attach(to)
+		if errors.Is(err, bus.ErrDenied) {
+			g.link.options.logger.Warn("topic not read any more", "pattern", r.pattern, "error", err)
+			continue
+		}
+		if err != nil {
 			return err
 		}
 	}

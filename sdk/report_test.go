@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/ballot"
 	"github.com/seed-3e86d5b2/conclave/sdk/sdktest"
 )
 
@@ -13,7 +14,7 @@ func TestAnOutcomeIsReportedOnceByWhoConsumed(t *testing.T) {
 		alice := realm.Agent(t, "alice")
 		d := propose(t, alice, payment)
 		wantCode(t, d.Report(t.Context(), sdk.Outcome{OK: true}), "denied") // nobody has consumed it
-		vote(t, realm.Operator(t, 0), d, sdk.Approve(""))
+		vote(t, realm.Operator(t, 0), d, ballot.Approve(""))
 		var r runs
 		if err := alice.Execute(t.Context(), d, payment, r.act); err != nil {
 			t.Fatal(err)

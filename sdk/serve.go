@@ -63,7 +63,7 @@ func (a *Agent) Use(mw ...Middleware) { a.service.use(mw) }
 // HandleBytes serves a capability: it registers the handler, publishes the agent's card and announces the process.
 // When it returns, others can find and call it. Errors: invalid name, one that is served already, denied where the
 // agent was not granted the capability.
-func (a *Agent) HandleBytes(capability string, h HandlerFunc, opts ...HandleOption) error {
+func HandleBytes(a *Agent, capability string, h HandlerFunc, opts ...HandleOption) error {
 	return a.service.handle(discovery.Capability{Name: capability}, h, opts)
 }
 

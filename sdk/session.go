@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"sync/atomic"
 
 	"github.com/seed-3e86d5b2/conclave/bus"
 	"github.com/seed-3e86d5b2/conclave/bus/natsbus"
@@ -30,7 +30,8 @@ type session struct {
 	publishing publishing
 	egress     *egress
 	spelling   spelling
-	keys       *keyring // of sessions that others have opened with requests
+	keys       *keyring      // of sessions that others have opened with requests
+	cuts       atomic.Uint64 // how often the connection has gone down
 }
 
 // openSession makes fresh keys, connects and verifies the realm.
@@ -51,13 +52,16 @@ func openSession(ctx context.Context, a *Agent) (*session, error) {
 	presentation := natsbus.Presentation{Connect: process.Connect(), Statement: process.Credential().Raw()}
 	s.conn, err = options.transport(ctx, natsbus.Options{
 		Addresses: known.Addresses, Pins: known.Pins, Name: options.name,
-		Present:  func() (natsbus.Presentation, error) { return presentation, nil },
-		Observer: bus.Observer{Dropped: a.link.onDropped, Refused: a.link.onRefused, Connected: s.onConnected},
+		Present: func() (natsbus.Presentation, error) { return presentation, nil },
+		Observer: bus.Observer{
+			Dropped: a.link.onDropped, Refused: a.link.onRefused, Connected: s.onConnected,
+			Disconnected: func(error) { s.cuts.Add(1) },
+		},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
-	s.egress = newEgress(process, s.conn, a.link.now, a.link.onUnsent)
+	s.egress = newEgress(process, s.conn, &s.cuts, a.link.now, a.link.onUnsent)
 	if err := s.begin(ctx); err != nil {
 		return nil, errors.Join(err, s.close(context.WithoutCancel(ctx)))
 	}
@@ -139,10 +143,7 @@ func (s *session) onHint(_ string, data []byte) {
 	}
 	a := s.agent
 	if len(h.Members) > 0 {
-		a.crew.chore(func() { a.circle.heard(h.Members) })
-	}
-	if slices.Contains(h.Members, a.ID()) {
-		a.crew.chore(s.hearing.relevel)
+		a.circle.hints.take(s, h.Members)
 	}
 	if len(h.Decisions) > 0 {
 		a.link.news.ring()

@@ -50,7 +50,7 @@ type StreamHandler[In, Item any] func(ctx context.Context, r *Request[In]) iter.
 // HandleStreamBytes serves a capability with a stream for each request. Middleware goes around it as around every
 // handler, for as long as the stream lasts. A process serves 64 streams at a time, 16 for one principal; more are
 // refused with the code rate.
-func (a *Agent) HandleStreamBytes(capability string, h StreamFunc, opts ...HandleOption) error {
+func HandleStreamBytes(a *Agent, capability string, h StreamFunc, opts ...HandleOption) error {
 	return a.service.handle(discovery.Capability{Name: capability}, a.streams.serving(h), opts)
 }
 
@@ -101,14 +101,14 @@ func Window(items, bytes int) StreamOption {
 }
 
 // StreamBytes sends one request and yields the items of its answer, in order and without gaps. An error is the last
-// element: [ErrGap], [ErrSilent], [ErrNoStream], those of [Agent.CallBytes], and the handler's, with its code; without
+// element: [ErrGap], [ErrSilent], [ErrNoStream], those of [CallBytes], and the handler's, with its code; without
 // one the stream is complete. Each use of the sequence is a request of its own. Leaving the loop, and ctx, end the
 // stream on both sides; a stream without a deadline lasts as long as both sides live.
 //
 // Items that were received and not yet read are bounded by the [Window]. Every item is signed, and encrypted to this
 // process. A stream ends with the credential that it began with.
-func (a *Agent) StreamBytes(
-	ctx context.Context, to Target, content []byte, opts ...StreamOption,
+func StreamBytes(
+	ctx context.Context, a *Agent, to Target, content []byte, opts ...StreamOption,
 ) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		var refused error = ErrNoResponder
@@ -140,7 +140,7 @@ func windowOf(opts []StreamOption) windowContent {
 }
 
 // Stream sends a typed request and yields the typed items of its answer, each checked against the schema of Item. See
-// [Agent.StreamBytes].
+// [StreamBytes].
 func Stream[Item, In any](
 	ctx context.Context, a *Agent, to Target, in In, opts ...StreamOption,
 ) iter.Seq2[Item, error] {
@@ -155,7 +155,7 @@ func Stream[Item, In any](
 			yield(none, fmt.Errorf("sdk: stream: %w", err))
 			return
 		}
-		for raw, err := range a.StreamBytes(ctx, to, content, opts...) {
+		for raw, err := range StreamBytes(ctx, a, to, content, opts...) {
 			item := none
 			if err == nil {
 				item, err = form.decode(raw)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed-3e86d5b2/conclave/bus/membus"
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/code"
 	"github.com/seed-3e86d5b2/conclave/sdk/sdktest"
 )
 
@@ -152,7 +153,7 @@ func TestDeathEndsAStreamOnBothSides(t *testing.T) {
 		handleStreamBytes(t, bob, "count.up", e.stream)
 		var failure error
 		var at time.Time
-		for _, err := range alice.StreamBytes(t.Context(), sdk.Any("count.up"), nil) {
+		for _, err := range sdk.StreamBytes(t.Context(), alice, sdk.Any("count.up"), nil) {
 			if failure = err; err != nil {
 				break
 			}
@@ -190,7 +191,7 @@ func TestOthersDoNotSteerAStream(t *testing.T) {
 			id = d.ID()
 			return e.stream(ctx, d)
 		})
-		next, stop := iter.Pull2(alice.StreamBytes(t.Context(), sdk.Any("count.up"), nil))
+		next, stop := iter.Pull2(sdk.StreamBytes(t.Context(), alice, sdk.Any("count.up"), nil))
 		defer stop()
 		if _, err, _ := next(); err != nil {
 			t.Fatal(err)
@@ -227,7 +228,7 @@ func TestOthersDoNotSteerAStream(t *testing.T) {
 			t.Errorf("%d items were produced", n)
 		}
 		steer(alice, 0, true)
-		wantCode(t, <-e.ended, sdk.CodeExpired)
+		wantCode(t, <-e.ended, code.Expired)
 	})
 }
 
@@ -250,7 +251,7 @@ func TestASenderThatIgnoresTheWindow(t *testing.T) {
 			})
 			items, total := 0, 0
 			var failure error
-			for item, err := range alice.StreamBytes(t.Context(), sdk.Any("flood"), nil) {
+			for item, err := range sdk.StreamBytes(t.Context(), alice, sdk.Any("flood"), nil) {
 				if failure = err; err != nil {
 					break
 				}
@@ -276,20 +277,20 @@ func TestAnswersThatAreNoStream(t *testing.T) {
 		for _, c := range []struct {
 			name   string
 			answer []byte
-			code   sdk.Code
+			code   code.Code
 		}{
 			{"the end of an empty stream", sdk.Part(0, 2, nil), ""},
-			{"the end of another", sdk.Part(5, 2, nil), sdk.CodeUnreachable},
-			{"an item from the middle", sdk.Part(5, 1, nil), sdk.CodeUnreachable},
+			{"the end of another", sdk.Part(5, 2, nil), code.Unreachable},
+			{"an item from the middle", sdk.Part(5, 1, nil), code.Unreachable},
 			{"no kind of part", sdk.Part(0, 0, nil), "malformed"},
 			{"an unknown kind of part", sdk.Part(0, 4, nil), "malformed"},
-			{"nothing", nil, sdk.CodeInvalidInput},
-			{"something else", []byte(`{"text":"a"}`), sdk.CodeInvalidInput},
-			{"something after it", append(sdk.Part(0, 2, nil), 0), sdk.CodeInvalidInput},
-			{"one item and nothing more", sdk.Part(0, 1, []byte("a")), sdk.CodeUncertain},
+			{"nothing", nil, code.InvalidInput},
+			{"something else", []byte(`{"text":"a"}`), code.InvalidInput},
+			{"something after it", append(sdk.Part(0, 2, nil), 0), code.InvalidInput},
+			{"one item and nothing more", sdk.Part(0, 1, []byte("a")), code.Uncertain},
 		} {
 			answer = c.answer
-			_, err := collect(alice.StreamBytes(t.Context(), sdk.Any("odd"), nil))
+			_, err := collect(sdk.StreamBytes(t.Context(), alice, sdk.Any("odd"), nil))
 			if sdk.CodeOf(err) != c.code {
 				t.Errorf("%s: %v has code %q, want %q", c.name, err, sdk.CodeOf(err), c.code)
 			}
@@ -351,13 +352,13 @@ func TestAStreamThatDeniesItself(t *testing.T) {
 					sdk.DenyHandling(ctx, why)
 				}
 			})
-			items, err := collect(alice.StreamBytes(t.Context(), sdk.Any("odd"), []byte("late")))
+			items, err := collect(sdk.StreamBytes(t.Context(), alice, sdk.Any("odd"), []byte("late")))
 			if len(items) != 1 || err == nil || runs.Load() != 1 {
 				t.Errorf("%q %v after %d runs", items, err, runs.Load())
 			}
 			runs.Store(0)
-			items, err = collect(alice.StreamBytes(t.Context(), sdk.Any("odd"), []byte("early")))
-			if n := runs.Load(); len(items) != 0 || sdk.CodeOf(err) != sdk.CodeNoResponder || n < 1 || n > 6 {
+			items, err = collect(sdk.StreamBytes(t.Context(), alice, sdk.Any("odd"), []byte("early")))
+			if n := runs.Load(); len(items) != 0 || sdk.CodeOf(err) != code.NoResponder || n < 1 || n > 6 {
 				t.Errorf("%q %v after %d runs", items, err, n)
 			}
 		})
@@ -368,15 +369,15 @@ func TestAStreamThatDeniesItself(t *testing.T) {
 func TestStreamsEndAtOnceWhereNothingCanCome(t *testing.T) {
 	for name, c := range map[string]struct {
 		end  func(t *testing.T, realm *sdktest.Realm, reader *sdk.Agent)
-		code sdk.Code
+		code code.Code
 	}{
 		"the sender is quarantined": {func(t *testing.T, realm *sdktest.Realm, _ *sdk.Agent) { realm.Quarantine(t, "bob") },
-			sdk.CodeUncertain},
+			code.Uncertain},
 		"the reader closes": {func(t *testing.T, _ *sdktest.Realm, reader *sdk.Agent) {
 			if err := reader.Close(t.Context()); err != nil {
 				t.Error(err)
 			}
-		}, sdk.CodeUnreachable},
+		}, code.Unreachable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in(t, func(t *testing.T, realm *sdktest.Realm) {
@@ -389,7 +390,7 @@ func TestStreamsEndAtOnceWhereNothingCanCome(t *testing.T) {
 				})
 				begun, items := time.Now(), 0
 				var failure error
-				for _, err := range alice.StreamBytes(t.Context(), sdk.Any("count.once"), nil) {
+				for _, err := range sdk.StreamBytes(t.Context(), alice, sdk.Any("count.once"), nil) {
 					if failure = err; err != nil {
 						break
 					}

@@ -29,6 +29,7 @@ type inflow struct {
 	dropped int
 	items   [][]byte
 	next    uint64        // sequence of the next item to arrive
+	got     uint64        // bytes of items that arrived
 	taken   windowContent // by the reader
 	told    windowContent // of what was taken
 	over    bool          // no more comes
@@ -187,12 +188,13 @@ func (in *inflow) accept(m *envelope.Message) {
 		in.ended = true
 		in.end(nil)
 	case p.Part == itemPart && !in.over:
-		if uint64(len(in.items)) >= in.window.Items {
+		if in.next-in.taken.Items >= in.window.Items || in.got-in.taken.Bytes >= in.window.Bytes {
 			in.dropped++
 			in.end(errFlood)
 			return
 		}
 		in.next++
+		in.got += uint64(len(p.Item))
 		in.items = append(in.items, p.Item)
 		signal(in.ready)
 	}

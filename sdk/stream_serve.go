@@ -93,6 +93,7 @@ func (v *streams) enter(o *outflow, cancel context.CancelCauseFunc) error {
 	v.open[o.id()] = o
 	v.of[from]++
 	o.cancel = cancel
+	o.handling.limit.Stop()
 	o.silence = time.AfterFunc(silentTime, func() { cancel(ErrSilent) })
 	return nil
 }

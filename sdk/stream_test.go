@@ -15,6 +15,7 @@ import (
 
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/code"
 	"github.com/seed-3e86d5b2/conclave/sdk/sdktest"
 )
 
@@ -46,7 +47,7 @@ func handleStream[In, Item any](t *testing.T, a *sdk.Agent, capability string, h
 
 func handleStreamBytes(t *testing.T, a *sdk.Agent, capability string, h sdk.StreamFunc) {
 	t.Helper()
-	if err := a.HandleStreamBytes(capability, h); err != nil {
+	if err := sdk.HandleStreamBytes(a, capability, h); err != nil {
 		t.Fatalf("handle %s: %v", capability, err)
 	}
 }
@@ -135,7 +136,7 @@ func TestStreamsAreRequestsOfTheirOwn(t *testing.T) {
 			ids.add(d.ID())
 			return func(yield func([]byte, error) bool) { yield(d.Content, nil) }
 		})
-		seq := alice.StreamBytes(t.Context(), sdk.Any("echo.once"), []byte("a"))
+		seq := sdk.StreamBytes(t.Context(), alice, sdk.Any("echo.once"), []byte("a"))
 		for range 3 {
 			if items, err := collect(seq); err != nil || len(items) != 1 || string(items[0]) != "a" {
 				t.Fatalf("%q %v", items, err)
@@ -161,7 +162,7 @@ func TestStreamItemsMayBeEmptyOrLarge(t *testing.T) {
 			}
 		})
 		for _, opts := range [][]sdk.StreamOption{nil, {sdk.Window(2, 1)}, {sdk.Window(0, 0)}, {sdk.Window(1000, 100<<20)}, {sdk.Window(1<<62, 1<<62)}} {
-			items, err := collect(alice.StreamBytes(t.Context(), sdk.Any("blocks"), nil, opts...))
+			items, err := collect(sdk.StreamBytes(t.Context(), alice, sdk.Any("blocks"), nil, opts...))
 			if err != nil || len(items) != len(sizes) {
 				t.Fatalf("%d items: %v", len(items), err)
 			}
@@ -172,7 +173,7 @@ func TestStreamItemsMayBeEmptyOrLarge(t *testing.T) {
 			}
 		}
 		sizes = []int{5, 300 << 10}
-		items, err := collect(alice.StreamBytes(t.Context(), sdk.Any("blocks"), nil))
+		items, err := collect(sdk.StreamBytes(t.Context(), alice, sdk.Any("blocks"), nil))
 		if len(items) != 1 {
 			t.Errorf("%d items", len(items))
 		}
@@ -199,10 +200,10 @@ func TestStreamErrorsKeepTheirCodes(t *testing.T) {
 		})
 		for _, c := range []struct {
 			failure error
-			code    sdk.Code
+			code    code.Code
 		}{
-			{nil, ""}, {sdk.Errorf(sdk.CodeNotFound, "no more"), sdk.CodeNotFound},
-			{fmt.Errorf("reading: %w", sdk.Errorf(sdk.CodeExpired, "too old")), sdk.CodeExpired},
+			{nil, ""}, {sdk.Errorf(code.NotFound, "no more"), code.NotFound},
+			{fmt.Errorf("reading: %w", sdk.Errorf(code.Expired, "too old")), code.Expired},
 			{errors.New("plain"), "handler_failed"},
 		} {
 			failure = c.failure
@@ -225,25 +226,25 @@ func TestStreamRefusals(t *testing.T) {
 			t.Fatalf("%d %v", len(items), err)
 		}
 		stream := func(a *sdk.Agent, capability, content string) error {
-			_, err := collect(a.StreamBytes(t.Context(), sdk.Any(capability), []byte(content)))
+			_, err := collect(sdk.StreamBytes(t.Context(), a, sdk.Any(capability), []byte(content)))
 			return err
 		}
 		for _, c := range []struct {
 			name string
 			err  error
-			code sdk.Code
+			code code.Code
 		}{
-			{"nobody there", stream(alice, "count.down", ``), sdk.CodeNoResponder},
-			{"not allowed to call", stream(low, "count.up", `{"to":1}`), sdk.CodeDenied},
-			{"another schema", stream(alice, "count.up", `{"to":"a"}`), sdk.CodeInvalidInput},
-			{"a handler that answers once", stream(alice, "text.upper", `{"text":"a"}`), sdk.CodeInvalidInput},
+			{"nobody there", stream(alice, "count.down", ``), code.NoResponder},
+			{"not allowed to call", stream(low, "count.up", `{"to":1}`), code.Denied},
+			{"another schema", stream(alice, "count.up", `{"to":"a"}`), code.InvalidInput},
+			{"a handler that answers once", stream(alice, "text.upper", `{"text":"a"}`), code.InvalidInput},
 		} {
 			if sdk.CodeOf(c.err) != c.code {
 				t.Errorf("%s: %v has code %q, want %q", c.name, c.err, sdk.CodeOf(c.err), c.code)
 			}
 		}
-		_, err := alice.CallBytes(t.Context(), sdk.Any("count.up"), []byte(`{"to":1}`))
-		wantCode(t, err, sdk.CodeInvalidInput)
+		_, err := sdk.CallBytes(t.Context(), alice, sdk.Any("count.up"), []byte(`{"to":1}`))
+		wantCode(t, err, code.InvalidInput)
 	})
 }
 
@@ -260,8 +261,8 @@ func TestStreamItemsAreCheckedAgainstTheirSchema(t *testing.T) {
 			}
 		})
 		items, err := collect(sdk.Stream[number](t.Context(), alice, sdk.Any("count.up"), count{3}))
-		wantCode(t, err, sdk.CodeInvalidInput)
-		if len(items) != 1 || sdk.CodeOf(<-ended) != sdk.CodeExpired {
+		wantCode(t, err, code.InvalidInput)
+		if len(items) != 1 || sdk.CodeOf(<-ended) != code.Expired {
 			t.Errorf("%v", items)
 		}
 	})
@@ -273,7 +274,7 @@ func TestBreakEndsTheHandler(t *testing.T) {
 		bob, alice := realm.Agent(t, "bob"), realm.Agent(t, "alice")
 		e := newEndless()
 		handleStreamBytes(t, bob, "count.up", e.stream)
-		for item, err := range alice.StreamBytes(t.Context(), sdk.Any("count.up"), nil) {
+		for item, err := range sdk.StreamBytes(t.Context(), alice, sdk.Any("count.up"), nil) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -281,7 +282,7 @@ func TestBreakEndsTheHandler(t *testing.T) {
 				break
 			}
 		}
-		wantCode(t, <-e.ended, sdk.CodeExpired)
+		wantCode(t, <-e.ended, code.Expired)
 	})
 }
 
@@ -299,11 +300,11 @@ func TestTheReadersContextEndsBothSides(t *testing.T) {
 		})
 		ctx, cancel := context.WithTimeout(t.Context(), 7*time.Second)
 		defer cancel()
-		items, err := collect(alice.StreamBytes(ctx, sdk.Any("count.up"), nil))
+		items, err := collect(sdk.StreamBytes(ctx, alice, sdk.Any("count.up"), nil))
 		if len(items) != 1 || !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, sdk.ErrTimeout) {
 			t.Errorf("%q %v", items, err)
 		}
-		wantCode(t, <-ended, sdk.CodeExpired)
+		wantCode(t, <-ended, code.Expired)
 	})
 }
 
@@ -319,7 +320,7 @@ func TestTheServersCloseIsNoEnd(t *testing.T) {
 		})
 		var items []string
 		var last error
-		for item, err := range alice.StreamBytes(t.Context(), sdk.Any("count.up"), nil) {
+		for item, err := range sdk.StreamBytes(t.Context(), alice, sdk.Any("count.up"), nil) {
 			if last = err; err != nil {
 				break
 			}
@@ -348,7 +349,7 @@ func TestASlowStreamLasts(t *testing.T) {
 				}
 			}
 		})
-		items, err := collect(alice.StreamBytes(t.Context(), sdk.Any("count.slowly"), nil))
+		items, err := collect(sdk.StreamBytes(t.Context(), alice, sdk.Any("count.slowly"), nil))
 		if err != nil || len(items) != 5 {
 			t.Fatalf("%q %v", items, err)
 		}
@@ -379,7 +380,7 @@ func TestASlowReaderBlocksTheHandler(t *testing.T) {
 			e := newEndless()
 			handleStreamBytes(t, bob, "count.up", e.stream)
 			read := int64(0)
-			for _, err := range alice.StreamBytes(t.Context(), sdk.Any("count.up"), nil, c.opts...) {
+			for _, err := range sdk.StreamBytes(t.Context(), alice, sdk.Any("count.up"), nil, c.opts...) {
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -412,7 +413,7 @@ func TestStreamsServedAreBounded(t *testing.T) {
 			}
 		}()
 		begin := func(a *sdk.Agent) error {
-			next, stop := iter.Pull2(a.StreamBytes(t.Context(), sdk.Any("count.up"), nil))
+			next, stop := iter.Pull2(sdk.StreamBytes(t.Context(), a, sdk.Any("count.up"), nil))
 			stops = append(stops, stop)
 			_, err, _ := next()
 			return err
@@ -448,7 +449,7 @@ func TestMiddlewareAroundStreams(t *testing.T) {
 		bob.Use(func(next sdk.HandlerFunc) sdk.HandlerFunc {
 			return func(ctx context.Context, d *sdk.Delivery) ([]byte, error) {
 				if len(d.Content) == 0 {
-					return nil, sdk.Errorf(sdk.CodeDenied, "nothing asked")
+					return nil, sdk.Errorf(code.Denied, "nothing asked")
 				}
 				out, err := next(ctx, d)
 				outcomes.add(string(sdk.CodeOf(err)))
@@ -457,16 +458,16 @@ func TestMiddlewareAroundStreams(t *testing.T) {
 		})
 		handleStream(t, bob, "count.up", counting)
 		stream := func(content string) (int, error) {
-			items, err := collect(alice.StreamBytes(t.Context(), sdk.Any("count.up"), []byte(content)))
+			items, err := collect(sdk.StreamBytes(t.Context(), alice, sdk.Any("count.up"), []byte(content)))
 			return len(items), err
 		}
 		if n, err := stream(`{"to":5}`); err != nil || n != 5 {
 			t.Fatalf("%d %v", n, err)
 		}
 		_, err := stream(``)
-		wantCode(t, err, sdk.CodeDenied)
+		wantCode(t, err, code.Denied)
 		_, err = stream(`{}`)
-		wantCode(t, err, sdk.CodeInvalidInput)
+		wantCode(t, err, code.InvalidInput)
 		if got := outcomes.all(); !slices.Equal(got, []string{"", "invalid_input"}) {
 			t.Errorf("%q", got)
 		}
@@ -495,16 +496,16 @@ func TestAStreamIsNotBegunTwice(t *testing.T) {
 					}
 				}
 				if !again {
-					yield(nil, sdk.Errorf(sdk.CodeUnreachable, "away"))
+					yield(nil, sdk.Errorf(code.Unreachable, "away"))
 				}
 			}
 		})
-		if items, err := collect(alice.StreamBytes(t.Context(), sdk.Any("flaky"), []byte("early"))); err != nil || len(items) != 1 {
+		if items, err := collect(sdk.StreamBytes(t.Context(), alice, sdk.Any("flaky"), []byte("early"))); err != nil || len(items) != 1 {
 			t.Errorf("%q %v", items, err)
 		}
 		runs.Store(0)
-		items, err := collect(alice.StreamBytes(t.Context(), sdk.Any("flaky"), []byte("late")))
-		wantCode(t, err, sdk.CodeUnreachable)
+		items, err := collect(sdk.StreamBytes(t.Context(), alice, sdk.Any("flaky"), []byte("late")))
+		wantCode(t, err, code.Unreachable)
 		if len(items) != 1 || runs.Load() != 1 {
 			t.Errorf("%q, %d runs", items, runs.Load())
 		}

@@ -160,8 +160,10 @@ func commit(d *delivery) []envelope.Opened {
 // learn does what teaches this agent something about the sender of a delivery, and then checks the delivery anew. It
 // reports whether that was done.
 func (r *Subscription) learn(d *delivery, ask func(ctx context.Context) error) bool {
-	r.ingress.waiting(d.line, true)
-	defer r.ingress.waiting(d.line, false)
+	if !r.ingress.park(d.line) {
+		return false
+	}
+	defer r.ingress.unpark(d.line)
 	ctx, cancel := context.WithTimeout(r.agent.crew.ctx, askTime)
 	defer cancel()
 	if err := ask(ctx); err != nil {
@@ -195,6 +197,9 @@ func (r *Subscription) refuse(err error, joined bool) {
 
 // hand has the messages of one delivery handled, one after the other, when other senders' lines hand over none.
 func (r *Subscription) hand(opened []envelope.Opened, topic string, joined bool) {
+	if len(opened) == 0 {
+		return // what nobody is to handle waits for no handler
+	}
 	ctx := r.agent.crew.ctx
 	if r.turn.enter(ctx) != nil {
 		return // closed

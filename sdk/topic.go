@@ -30,7 +30,7 @@ type joinedContent struct {
 // within a few seconds, and miss what was published until then.
 //
 // Errors: an invalid topic, denied where the agent's level does not publish on it, too_large, [ErrClosed], ctx's.
-func (a *Agent) PublishBytes(ctx context.Context, topic string, content []byte) (Receipt, error) {
+func PublishBytes(ctx context.Context, a *Agent, topic string, content []byte) (Receipt, error) {
 	m := envelope.Member{Content: content, Trace: traceOf(ctx)}
 	for {
 		s := a.link.current()
@@ -79,7 +79,7 @@ func (a *Agent) Advertise(ctx context.Context, topic string) error {
 // SubscribeBytes has fn called for every verified message on a topic, or on all topics that a pattern ("a.b.*", "*")
 // covers, of every process that publishes on them, one at a time. Messages of one process on one topic come in the
 // order in which it sent them. A slow fn makes the bounded queue drop, which the logger is told.
-func (a *Agent) SubscribeBytes(pattern string, fn HandlerFunc) (*Subscription, error) {
+func SubscribeBytes(a *Agent, pattern string, fn HandlerFunc) (*Subscription, error) {
 	if err := identity.CheckCapabilities([]string{pattern}); err != nil {
 		return nil, err
 	}

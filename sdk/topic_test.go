@@ -12,6 +12,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/bus/membus"
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/code"
 	"github.com/seed-3e86d5b2/conclave/sdk/sdktest"
 )
 
@@ -184,7 +185,7 @@ func TestAMessageThatDoesNotFitIsNotDelivered(t *testing.T) {
 		got, _ := read(t, bob, "news.local")
 		publish(t, alice, "news.local", 1)
 		for _, content := range []string{`{"n":"one"}`, `{}`, `{"n":1,"m":2}`, `x`} {
-			if _, err := alice.PublishBytes(t.Context(), "news.local", []byte(content)); err != nil {
+			if _, err := sdk.PublishBytes(t.Context(), alice, "news.local", []byte(content)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -222,12 +223,12 @@ func TestTopicRightsFollowTheLevel(t *testing.T) {
 		publish(t, observer, "report.daily", 2)
 		wantList(t, got, 2)
 		_, err := sdk.Publish(t.Context(), observer, "news.local", note{3})
-		wantCode(t, err, sdk.CodeDenied)
+		wantCode(t, err, code.Denied)
 		_, err = sdk.Publish(t.Context(), observer, "Bad Topic", note{3})
 		wantCode(t, err, "malformed")
-		_, err = bob.SubscribeBytes("bad..pattern", nil)
+		_, err = sdk.SubscribeBytes(bob, "bad..pattern", nil)
 		wantCode(t, err, "malformed")
-		_, err = bob.SubscribeBytes(strings.Repeat("a.", 20)+"a", nil)
+		_, err = sdk.SubscribeBytes(bob, strings.Repeat("a.", 20)+"a", nil)
 		wantCode(t, err, "malformed")
 		wantList(t, got, 2)
 	})
@@ -295,6 +296,6 @@ func TestWhoIsGoneIsNotDiscovered(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		_, err := call(t, alice, sdk.Any("text.upper"))
-		wantCode(t, err, sdk.CodeNoResponder)
+		wantCode(t, err, code.NoResponder)
 	})
 }

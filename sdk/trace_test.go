@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed-3e86d5b2/conclave/envelope"
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/code"
 	"github.com/seed-3e86d5b2/conclave/sdk/sdktest"
 )
 
@@ -41,12 +42,12 @@ func TestATraceGoesAllTheWay(t *testing.T) {
 		})
 		serveBytes(t, bob, "text.outer", func(ctx context.Context, d *sdk.Delivery) ([]byte, error) {
 			note(ctx, d)
-			return bob.CallBytes(ctx, sdk.Any("text.inner"), d.Content)
+			return sdk.CallBytes(ctx, bob, sdk.Any("text.inner"), d.Content)
 		})
-		if _, err := alice.CallBytes(t.Context(), sdk.Any("text.outer"), nil); err != nil {
+		if _, err := sdk.CallBytes(t.Context(), alice, sdk.Any("text.outer"), nil); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := alice.CallBytes(sdk.WithTrace(t.Context(), traceparent), sdk.Any("text.outer"), nil); err != nil {
+		if _, err := sdk.CallBytes(sdk.WithTrace(t.Context(), traceparent), alice, sdk.Any("text.outer"), nil); err != nil {
 			t.Fatal(err)
 		}
 		want := strings.Join([]string{"", "", traceparent, traceparent}, " ")
@@ -73,14 +74,14 @@ func TestATraceGoesWithATopicsMessage(t *testing.T) {
 			t.Fatal(err)
 		}
 		var seen list[string]
-		_, err := bob.SubscribeBytes("news.*", func(ctx context.Context, d *sdk.Delivery) ([]byte, error) {
+		_, err := sdk.SubscribeBytes(bob, "news.*", func(ctx context.Context, d *sdk.Delivery) ([]byte, error) {
 			seen.add(d.Trace + " " + sdk.TraceOf(ctx))
 			return nil, nil
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := alice.PublishBytes(sdk.WithTrace(t.Context(), traceparent), "news.today", []byte("a")); err != nil {
+		if _, err := sdk.PublishBytes(sdk.WithTrace(t.Context(), traceparent), alice, "news.today", []byte("a")); err != nil {
 			t.Fatal(err)
 		}
 		if got := seen.all(); len(got) != 1 || got[0] != traceparent+" "+traceparent {
@@ -102,7 +103,7 @@ func TestATraceGoesWithAStream(t *testing.T) {
 			}
 		})
 		ctx := sdk.WithTrace(t.Context(), traceparent)
-		if items, err := collect(alice.StreamBytes(ctx, sdk.Any("count.up"), nil)); err != nil || len(items) != 1 {
+		if items, err := collect(sdk.StreamBytes(ctx, alice, sdk.Any("count.up"), nil)); err != nil || len(items) != 1 {
 			t.Fatalf("%q %v", items, err)
 		}
 		if got := seen.all(); len(got) != 1 || got[0] != traceparent+" "+traceparent {
@@ -111,7 +112,7 @@ func TestATraceGoesWithAStream(t *testing.T) {
 		if got := signedTraces(realm, bob, envelope.Reply); len(got) == 0 || got[0] != traceparent {
 			t.Errorf("signed traces %q", got)
 		}
-		_, err := collect(alice.StreamBytes(sdk.WithTrace(t.Context(), "00-1"), sdk.Any("count.up"), nil))
+		_, err := collect(sdk.StreamBytes(sdk.WithTrace(t.Context(), "00-1"), alice, sdk.Any("count.up"), nil))
 		wantCode(t, err, "malformed")
 	})
 }
@@ -123,14 +124,14 @@ func TestATraceMustBeWellFormed(t *testing.T) {
 		serveBytes(t, bob, "text.echo", func(_ context.Context, d *sdk.Delivery) ([]byte, error) { return d.Content, nil })
 		for _, c := range []struct {
 			trace string
-			code  sdk.Code
+			code  code.Code
 		}{
 			{traceparent, ""}, {"", ""}, {"00-01-02-03", "malformed"}, {traceparent + "-more", "malformed"},
 			{strings.ToUpper(traceparent), "malformed"}, {"01" + traceparent[2:], "malformed"},
 			{"00-00000000000000000000000000000000-00f067aa0ba902b7-01", "malformed"},
 		} {
 			ctx := sdk.WithTrace(t.Context(), c.trace)
-			_, err := alice.CallBytes(ctx, sdk.Any("text.echo"), nil)
+			_, err := sdk.CallBytes(ctx, alice, sdk.Any("text.echo"), nil)
 			if sdk.CodeOf(err) != c.code {
 				t.Errorf("%q: %v", c.trace, err)
 			}
@@ -140,7 +141,7 @@ func TestATraceMustBeWellFormed(t *testing.T) {
 
 func serveBytes(t *testing.T, a *sdk.Agent, capability string, h sdk.HandlerFunc) {
 	t.Helper()
-	if err := a.HandleBytes(capability, h); err != nil {
+	if err := sdk.HandleBytes(a, capability, h); err != nil {
 		t.Fatalf("handle %s: %v", capability, err)
 	}
 }

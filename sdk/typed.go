@@ -70,7 +70,7 @@ func Call[Out, In any](ctx context.Context, a *Agent, to Target, in In) (Out, er
 	if err != nil {
 		return none, fmt.Errorf("sdk: encode request: %w", err)
 	}
-	answer, err := a.CallBytes(ctx, to, content)
+	answer, err := CallBytes(ctx, a, to, content)
 	if err != nil {
 		return none, err
 	}
@@ -83,7 +83,7 @@ func Publish[T any](ctx context.Context, a *Agent, topic string, v T) (Receipt, 
 	if err != nil {
 		return Receipt{}, fmt.Errorf("sdk: encode message: %w", err)
 	}
-	return a.PublishBytes(ctx, topic, content)
+	return PublishBytes(ctx, a, topic, content)
 }
 
 // Subscribe has fn called for every message on a topic or pattern that fits the schema of T; the logger is told of the
@@ -93,7 +93,7 @@ func Subscribe[T any](a *Agent, topic string, fn func(ctx context.Context, m *Me
 	if err != nil {
 		return nil, err
 	}
-	return a.SubscribeBytes(topic, func(ctx context.Context, d *Delivery) ([]byte, error) {
+	return SubscribeBytes(a, topic, func(ctx context.Context, d *Delivery) ([]byte, error) {
 		data, err := form.decode(d.Content)
 		if err != nil {
 			return nil, err

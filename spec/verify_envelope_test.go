@@ -90,7 +90,7 @@ func verifyEnvelope(v vector, raw []byte) error {
 	windows := &windowsOf{live: envelope.NewLiveWindows(c.Windows), mail: map[wire.Digest]bool{}}
 	for _, j := range c.Joined {
 		stream := envelope.Stream{Credential: j.Credential, To: envelope.ToTopic(j.Topic)}
-		if err := windows.live.Join(stream, j.First, v.Now+hour, v.Now); err != nil {
+		if err := windows.live.Join(identity.ID{}, stream, j.First, v.Now+hour, v.Now); err != nil {
 			return err
 		}
 	}

@@ -11,9 +11,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-3e86d5b2/conclave/identity"
-	"github.com/seed-3e86d5b2/conclave/internal/control"
 	"github.com/seed-3e86d5b2/conclave/registry"
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/admin"
 	"github.com/seed-3e86d5b2/conclave/trust"
 )
 
@@ -146,7 +146,7 @@ func (p agentCommands) redeem(ctx context.Context, text, key, contextName string
 
 // memberDoc is one principal of the list, its times as texts.
 type memberDoc struct {
-	control.Member
+	admin.Member
 	Joined string `json:"joined"`
 }
 

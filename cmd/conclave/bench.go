@@ -23,9 +23,10 @@ func benchCommand(p *program) *cobra.Command {
 	var config bench.Config
 	c := &cobra.Command{
 		Use: "bench [NAME]", Short: "Measure it here, against plain NATS", Args: cobra.MaximumNArgs(1),
-		Long: "Makes a realm in a private temporary directory (a real log, synced to disk; TLS), connects agents to it, and\n" +
-			"measures them against plain, unsigned NATS over TLS on this machine, in turn and round by round. Every message is\n" +
-			"counted: one that is lost, doubled or altered fails the run. Without a name it lists what there is.\n\n" +
+		Long: "Makes a realm in a private temporary directory (a real log, synced to disk; TLS), connects agents\n" +
+			"to it, and measures them against plain, unsigned NATS over TLS on this machine, in turn and round by\n" +
+			"round. Every message is counted: one that is lost, doubled or altered fails the run. Without a name it\n" +
+			"lists what there is.\n\n" +
 			"The median of the rounds is reported, with the least and the greatest. Let nothing else run meanwhile.",
 		Example: "  conclave bench\n  conclave bench stream\n  conclave bench agents --agents 10000 --rounds 1\n" +
 			"  conclave bench rtt --json",

@@ -84,11 +84,11 @@ const shutOut = "it may be quarantined, revoked, or of another realm; an operato
 
 // changes says on stderr, before anything is changed, by which context.
 func (s session) changes() {
-	name := s.Context()
+	name := s.Self().Context
 	if name == "" {
 		name = "-"
 	}
-	s.say("context %s: realm %s, as %s", name, short(s.Realm().String()), s.ID())
+	s.say("context %s: realm %s, as %s", name, short(s.Self().Realm.String()), s.ID())
 }
 
 // short is the beginning of a long digest, enough to tell few of them apart.

@@ -11,10 +11,11 @@ import (
 
 	"github.com/seed-3e86d5b2/conclave/consensus"
 	"github.com/seed-3e86d5b2/conclave/identity"
-	"github.com/seed-3e86d5b2/conclave/internal/control"
 	"github.com/seed-3e86d5b2/conclave/internal/datadir"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/ballot"
+	"github.com/seed-3e86d5b2/conclave/sdk/verify"
 )
 
 // decisionCommands are what stands under `conclave decision`.
@@ -24,13 +25,13 @@ func (p decisionCommands) group() *cobra.Command {
 	return group("decision", "Decide, and check what was decided",
 		"A decision is about exactly one action. Its class, and so what it needs, follows from the realm's policy.",
 		"  conclave decision ls --waiting\n  conclave decision approve 1a2b3c4d",
-		p.ls(), p.show(), p.propose(), p.vote("approve", "Vote for a decision's action", sdk.Approve),
-		p.vote("reject", "Vote against a decision's action", sdk.Reject), p.wait(), p.verify())
+		p.ls(), p.show(), p.propose(), p.vote("approve", "Vote for a decision's action", ballot.Approve),
+		p.vote("reject", "Vote against a decision's action", ballot.Reject), p.wait(), p.verify())
 }
 
 // summaryDoc is one line of the list, its times as texts.
 type summaryDoc struct {
-	control.Summary
+	ballot.Summary
 	Opened   string `json:"opened"`
 	Deadline string `json:"deadline"`
 }
@@ -116,23 +117,23 @@ func actionRows(a sdk.Action) [][2]string {
 
 // decisionDoc is one decision as scripts read it.
 type decisionDoc struct {
-	sdk.View
+	ballot.View
 	Action   actionDoc `json:"action"`
 	Opened   string    `json:"opened"`
 	Deadline string    `json:"deadline"`
 }
 
-func decisionOf(v sdk.View) decisionDoc {
+func decisionOf(v ballot.View) decisionDoc {
 	if v.Voters == nil {
 		v.Voters = []sdk.ID{}
 	}
 	if v.Ballots == nil {
-		v.Ballots = []sdk.Cast{}
+		v.Ballots = []ballot.Cast{}
 	}
 	return decisionDoc{v, actionOf(v.Action), stamp(v.Opened.UnixMilli()), stamp(v.Deadline.UnixMilli())}
 }
 
-func writeDecision(w io.Writer, v sdk.View) {
+func writeDecision(w io.Writer, v ballot.View) {
 	who := visible(v.Proposer.Name) + ", an operator"
 	if v.Proposer.ID.Role() == identity.Agent {
 		who = fmt.Sprintf("%s (%s) of %s", visible(v.Proposer.Name), v.Proposer.Level, v.Proposer.Operator)
@@ -156,7 +157,7 @@ func writeDecision(w io.Writer, v sdk.View) {
 	}
 }
 
-func needs(v sdk.View) string {
+func needs(v ballot.View) string {
 	if v.Alone {
 		return "nobody else: the proposer's level decides this class alone"
 	}
@@ -164,9 +165,9 @@ func needs(v sdk.View) string {
 }
 
 // view fetches a decision whose id, or the beginning of it, was typed.
-func (s session) view(ctx context.Context, id string) (sdk.View, error) {
+func (s session) view(ctx context.Context, id string) (ballot.View, error) {
 	if len(id) < 8 || len(id) > 64 || strings.Trim(id, "0123456789abcdef") != "" {
-		return sdk.View{}, usageHint(fmt.Sprintf("a decision's id is 64 hexadecimal digits, of which the first 8 will do, not %.64q", id),
+		return ballot.View{}, usageHint(fmt.Sprintf("a decision's id is 64 hexadecimal digits, of which the first 8 will do, not %.64q", id),
 			"see which there are: conclave decision ls")
 	}
 	return s.Ballots().View(ctx, id)
@@ -262,7 +263,7 @@ func parseClass(text string) (sdk.Class, error) {
 }
 
 // decisionVote returns the command that casts one kind of vote.
-func (p decisionCommands) vote(verb, short string, vote func(reason string) sdk.Vote) *cobra.Command {
+func (p decisionCommands) vote(verb, short string, vote func(reason string) ballot.Vote) *cobra.Command {
 	var reason string
 	c := &cobra.Command{
 		Use: verb + " ID", Short: short, Args: cobra.ExactArgs(1),
@@ -343,7 +344,7 @@ func (s session) wait(ctx context.Context, d *sdk.Decision, out string) error {
 	}
 	doc := certificateDoc{
 		ID: c.ID().String(), State: "approved", Action: actionOf(c.Action()), Class: c.Class().String(),
-		Ballots: c.Ballots(), Until: c.Expires().UTC().Format(time.RFC3339), File: out,
+		Ballots: c.Ballots(), Until: time.UnixMilli(c.Expires()).UTC().Format(time.RFC3339), File: out,
 	}
 	return s.emit(doc, func(w io.Writer) {
 		pairs(w, [][2]string{
@@ -353,7 +354,7 @@ func (s session) wait(ctx context.Context, d *sdk.Decision, out string) error {
 	})
 }
 
-func keepCertificate(path string, c *sdk.Certificate) error {
+func keepCertificate(path string, c *verify.Certificate) error {
 	if path == "" {
 		return nil
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/cmd/conclave/internal/guardexec"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/ballot"
 )
 
 // guardFlags are those of guard.
@@ -172,7 +173,7 @@ func (g *guardRun) undecided(err error) error {
 }
 
 // announce says what is waited for, and how to decide it.
-func (g *guardRun) announce(s session, v sdk.View) {
+func (g *guardRun) announce(s session, v ballot.View) {
 	id := short16(v.ID)
 	s.say("guard: decision %s, class %s, needs %s", id, v.Class, needs(v))
 	s.say("guard: fingerprint %s", v.ActionHash)

@@ -62,7 +62,7 @@ func (p messageCommands) call() *cobra.Command {
 					return err
 				}
 				s.changes()
-				reply, err := s.CallBytes(ctx, to, content)
+				reply, err := sdk.CallBytes(ctx, s.Agent, to, content)
 				if err != nil {
 					return err
 				}
@@ -117,7 +117,7 @@ func (s session) publish(ctx context.Context, topic string, content []byte, wait
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	receipt, err := s.PublishBytes(ctx, topic, content)
+	receipt, err := sdk.PublishBytes(ctx, s.Agent, topic, content)
 	if err != nil {
 		return err
 	}
@@ -170,7 +170,7 @@ func (s session) read(interrupted context.Context, pattern string, count int) er
 	ctx, cancel := s.within(interrupted, 0)
 	defer cancel()
 	heard := make(chan *sdk.Delivery)
-	sub, err := s.SubscribeBytes(pattern, func(handling context.Context, d *sdk.Delivery) ([]byte, error) {
+	sub, err := sdk.SubscribeBytes(s.Agent, pattern, func(handling context.Context, d *sdk.Delivery) ([]byte, error) {
 		select {
 		case heard <- d:
 		case <-ctx.Done():

@@ -16,11 +16,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-3e86d5b2/conclave/identity"
-	"github.com/seed-3e86d5b2/conclave/internal/control"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
 	"github.com/seed-3e86d5b2/conclave/internal/node"
 	"github.com/seed-3e86d5b2/conclave/policy"
 	"github.com/seed-3e86d5b2/conclave/policy/policyfile"
+	"github.com/seed-3e86d5b2/conclave/sdk/admin"
 )
 
 // serverCommands are what stands under `conclave server`.
@@ -286,7 +286,7 @@ func (p serverCommands) ready(n *node.Node) error {
 
 // statusDoc is a node's status with times as texts.
 type statusDoc struct {
-	control.Status
+	admin.Status
 	Started string `json:"started"`
 	Time    string `json:"time"`
 	LogTime string `json:"log_time"`

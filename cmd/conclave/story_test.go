@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed-3e86d5b2/conclave/internal/contexts"
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/code"
 )
 
 // serveSolo makes a solo realm and runs its node on a free port.
@@ -88,9 +89,9 @@ func TestAgentsAndMessages(t *testing.T) {
 
 	s.refused(exitNobody, "no_responder", "discover", "text.echo")
 	server := s.agentOf("echo")
-	err := server.HandleBytes("text.echo", func(_ context.Context, d *sdk.Delivery) ([]byte, error) {
+	err := sdk.HandleBytes(server, "text.echo", func(_ context.Context, d *sdk.Delivery) ([]byte, error) {
 		if string(d.Content) == `"fail"` {
-			return nil, sdk.Errorf(sdk.CodeInvalidInput, "no \x1b[2J")
+			return nil, sdk.Errorf(code.InvalidInput, "no \x1b[2J")
 		}
 		return d.Content, nil
 	}, sdk.Describe("says it \u202eagain"))
@@ -138,7 +139,7 @@ func TestTopics(t *testing.T) {
 	}
 	sub := s.start("--context", "reader", "sub", "report.*", "--count", "2", "--json")
 	until(t, sub.stderr, "reading report.*")
-	if _, err := reporter.PublishBytes(context.Background(), "report.daily", []byte(`{"n": 1}`)); err != nil {
+	if _, err := sdk.PublishBytes(context.Background(), reporter, "report.daily", []byte(`{"n": 1}`)); err != nil {
 		t.Fatal(err)
 	}
 	m := decode[message](t, until(t, sub.stdout, "{"))

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
-	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/verify"
 )
 
 func (p decisionCommands) verify() *cobra.Command {
@@ -28,7 +28,7 @@ func (p decisionCommands) verify() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return p.check(raw, sdk.TrustRoot{Realm: id, Roster: roster})
+			return p.check(raw, verify.TrustRoot{Realm: id, Roster: roster})
 		},
 	}
 	c.Flags().StringVar(&realm, "realm", "", "realm id")
@@ -54,8 +54,8 @@ func (p decisionCommands) certificate(path string) ([]byte, error) {
 	return b, err
 }
 
-func (p decisionCommands) check(raw []byte, root sdk.TrustRoot) error {
-	c, report, err := sdk.ParseCertificate(raw, root)
+func (p decisionCommands) check(raw []byte, root verify.TrustRoot) error {
+	c, report, err := verify.Parse(raw, root)
 	told := p.emit(report, func(w io.Writer) {
 		for _, check := range report.Checks {
 			word := "ok"

@@ -12,6 +12,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/internal/node"
 	"github.com/seed-3e86d5b2/conclave/policy"
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/code"
 )
 
 // dev starts a node as `conclave dev` does, and writes the context "dev".
@@ -79,11 +80,11 @@ func TestHelloWithoutABus(t *testing.T) {
 	if err := n.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := run(t.Context(), &bytes.Buffer{}); sdk.CodeOf(err) != sdk.CodeUnreachable {
+	if err := run(t.Context(), &bytes.Buffer{}); sdk.CodeOf(err) != code.Unreachable {
 		t.Errorf("with a node that is gone: %v", err)
 	}
 	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
-	if err := run(t.Context(), &bytes.Buffer{}); sdk.CodeOf(err) != sdk.CodeNotFound {
+	if err := run(t.Context(), &bytes.Buffer{}); sdk.CodeOf(err) != code.NotFound {
 		t.Errorf("without a context: %v", err)
 	}
 }

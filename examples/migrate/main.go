@@ -16,6 +16,7 @@ import (
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/code"
 )
 
 func main() {
@@ -90,17 +91,17 @@ func exitCode(err error) int {
 		return 2
 	}
 	switch sdk.CodeOf(err) {
-	case sdk.CodeRejected:
+	case code.Rejected:
 		return 7
-	case sdk.CodePending:
+	case code.Pending:
 		return 8
-	case sdk.CodeUnreachable, sdk.CodeUncertain:
+	case code.Unreachable, code.Uncertain:
 		return 3
-	case sdk.CodeDenied, sdk.CodeSpent, sdk.CodeExpired, sdk.CodeQuarantined:
+	case code.Denied, code.Spent, code.Expired, code.Quarantined:
 		return 4
-	case sdk.CodeNotFound:
+	case code.NotFound:
 		return 5
-	case sdk.CodeNoResponder:
+	case code.NoResponder:
 		return 6
 	}
 	return 1

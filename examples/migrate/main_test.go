@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed-3e86d5b2/conclave/examples/migrate/migration"
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/code"
 )
 
 func TestParse(t *testing.T) {
@@ -59,7 +60,7 @@ func TestExitCode(t *testing.T) {
 		{fmt.Errorf("x: %w", sdk.ErrSpent), 4},
 		{sdk.ErrUncertain, 3},
 		{sdk.ErrClosed, 3},
-		{sdk.Errorf(sdk.CodeDenied, "x"), 4},
+		{sdk.Errorf(code.Denied, "x"), 4},
 		{sdk.ErrNoBus, 5},
 		{sdk.ErrNoResponder, 6},
 		{errors.Join(sdk.ErrRejected, errors.New("x")), 7},

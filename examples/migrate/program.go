@@ -13,6 +13,9 @@ import (
 
 	"github.com/seed-3e86d5b2/conclave/examples/migrate/migration"
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/ballot"
+	"github.com/seed-3e86d5b2/conclave/sdk/code"
+	"github.com/seed-3e86d5b2/conclave/sdk/verify"
 )
 
 // The states of a decision that is not used up. See the SDK's View.
@@ -22,8 +25,6 @@ const (
 	stateRejected = "rejected"
 	stateExpired  = "expired"
 )
-
-const codeConflict sdk.Code = "conflict"
 
 // program is one run: of the migrator, or of one reviewer alone.
 type program struct {
@@ -82,7 +83,7 @@ func (p *program) run(ctx context.Context) (err error) {
 		return fmt.Errorf("keep certificate: %w", err)
 	}
 	p.say("approved", "the certificate is in %s; anybody can check it, without a bus:", p.certificate)
-	p.say("", "conclave decision verify --realm %s %s", p.migrator.Realm(), p.certificate)
+	p.say("", "conclave decision verify --realm %s %s", p.migrator.Self().Realm, p.certificate)
 	return p.apply(ctx, decision)
 }
 
@@ -153,7 +154,7 @@ func (p *program) propose(ctx context.Context) (*sdk.Decision, error) {
 		Action: p.action(), Reason: "migration " + p.sqlFile,
 		Key: cmp.Or(p.key, strings.Join([]string{r.Database, r.DatabaseSHA256, r.SQLSHA256}, " ")),
 	})
-	if sdk.CodeOf(err) == codeConflict {
+	if sdk.CodeOf(err) == code.Conflict {
 		return nil, p.earlier(ctx, err)
 	}
 	if err != nil {
@@ -205,7 +206,7 @@ func (p *program) earlier(ctx context.Context, conflict error) error {
 }
 
 // wait shows what the reviewers say, and how a person decides, and waits for the certificate.
-func (p *program) wait(ctx context.Context, d *sdk.Decision) (*sdk.Certificate, error) {
+func (p *program) wait(ctx context.Context, d *sdk.Decision) (*verify.Certificate, error) {
 	v, err := p.migrator.Ballots().View(ctx, d.ID().String())
 	if err != nil {
 		return nil, err
@@ -224,14 +225,14 @@ func (p *program) wait(ctx context.Context, d *sdk.Decision) (*sdk.Certificate, 
 	}
 	certificate, err := d.Wait(ctx)
 	p.ballots(context.WithoutCancel(ctx), v.ID)
-	if sdk.CodeOf(err) == sdk.CodePending {
+	if sdk.CodeOf(err) == code.Pending {
 		p.say("pending", "nothing was run; the same command picks the decision up again")
 	}
 	return certificate, err
 }
 
 // hear prints one reviewer's opinion. Without it the decision goes on all the same.
-func (p *program) hear(ctx context.Context, i int, as role, v sdk.View) {
+func (p *program) hear(ctx context.Context, i int, as role, v ballot.View) {
 	target := as.name
 	if i < len(p.serving) {
 		target = p.serving[i].agent.ID().String()

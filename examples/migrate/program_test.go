@@ -15,6 +15,9 @@ import (
 	"github.com/seed-3e86d5b2/conclave/examples/migrate/migration"
 	"github.com/seed-3e86d5b2/conclave/policy"
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/ballot"
+	"github.com/seed-3e86d5b2/conclave/sdk/code"
+	"github.com/seed-3e86d5b2/conclave/sdk/verify"
 )
 
 // screen is what the program prints. It is safe for concurrent use.
@@ -110,25 +113,25 @@ func testdata(t *testing.T, name string) string {
 }
 
 // decide has a person vote on migrations as soon as so many ballots are in.
-func decide(t *testing.T, person *sdk.Agent, after int, vote sdk.Vote) {
+func decide(t *testing.T, person *sdk.Agent, after int, vote ballot.Vote) {
 	t.Helper()
 	decideOnce(t, person, after, vote, func() bool { return true })
 }
 
 // decideHeard votes once the program has printed what both reviewers said, or that they said nothing.
-func decideHeard(t *testing.T, p *program, person *sdk.Agent, vote sdk.Vote) {
+func decideHeard(t *testing.T, p *program, person *sdk.Agent, vote ballot.Vote) {
 	t.Helper()
 	decideOnce(t, person, 0, vote, func() bool { return strings.Count(p.screen().String(), "\nreviewer ") >= len(roles) })
 }
 
-func decideOnce(t *testing.T, person *sdk.Agent, after int, vote sdk.Vote, ready func() bool) {
+func decideOnce(t *testing.T, person *sdk.Agent, after int, vote ballot.Vote, ready func() bool) {
 	t.Helper()
-	err := person.OnBallot(func(_ context.Context, v sdk.View) (sdk.Vote, error) {
+	err := person.OnBallot(func(_ context.Context, v ballot.View) (ballot.Vote, error) {
 		if !ready() {
-			return sdk.Vote{}, sdk.Errorf(sdk.CodePending, "the reviewers have not been heard") // asked again soon
+			return ballot.Vote{}, sdk.Errorf(code.Pending, "the reviewers have not been heard") // asked again soon
 		}
 		if len(v.Ballots) < after {
-			return sdk.Vote{}, sdk.Errorf(sdk.CodePending, "%d ballots", len(v.Ballots)) // asked again at the next
+			return ballot.Vote{}, sdk.Errorf(code.Pending, "%d ballots", len(v.Ballots)) // asked again at the next
 		}
 		return vote, nil
 	}, migration.Kind)
@@ -147,7 +150,7 @@ func wantExit(t *testing.T, p *program, err error, want int) {
 func TestAdditiveMigrationByAReviewerAndAPerson(t *testing.T) {
 	r := found(t, policy.Standard, 3)
 	p := change(t, r, testdata(t, "accepted.sql"))
-	decide(t, r.people[1], 2, sdk.Approve("seen"))
+	decide(t, r.people[1], 2, ballot.Approve("seen"))
 	wantExit(t, p, p.run(t.Context()), 0)
 	p.screen().wants(t, "2 approvals, 1 by a person, of 2 operators", "; 4 may vote",
 		"approves (its ballot counts): none of 2 statements destroys anything",
@@ -157,14 +160,14 @@ func TestAdditiveMigrationByAReviewerAndAPerson(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert, _, err := sdk.ParseCertificate(raw, sdk.TrustRoot{Realm: r.node.Realm()})
+	cert, _, err := verify.Parse(raw, verify.TrustRoot{Realm: r.node.Realm()})
 	if err != nil || cert.Action().Digest() != p.action().Digest() {
 		t.Errorf("the certificate that was written: %v", err)
 	}
 	after := digest(t, p.database)
 	second := p.again()
 	err = second.run(t.Context())
-	if wantExit(t, second, err, 4); sdk.CodeOf(err) != sdk.CodeSpent || digest(t, p.database) != after {
+	if wantExit(t, second, err, 4); sdk.CodeOf(err) != code.Spent || digest(t, p.database) != after {
 		t.Errorf("the second time: %v", err)
 	}
 }
@@ -173,7 +176,7 @@ func TestDropIsRejected(t *testing.T) {
 	r := found(t, policy.Standard, 3)
 	p := change(t, r, testdata(t, "rejected.sql"))
 	before := digest(t, p.database)
-	decide(t, r.people[2], 2, sdk.Reject("we need the orders"))
+	decide(t, r.people[2], 2, ballot.Reject("we need the orders"))
 	err := p.run(t.Context())
 	wantExit(t, p, err, 7)
 	p.screen().wants(t,
@@ -194,8 +197,8 @@ func TestDropIsRejected(t *testing.T) {
 func TestPeopleOverruleReviewers(t *testing.T) {
 	r := found(t, policy.Standard, 3)
 	p := change(t, r, testdata(t, "rejected.sql"))
-	decide(t, r.people[1], 2, sdk.Approve("they are archived"))
-	decide(t, r.people[2], 3, sdk.Approve("I have seen the archive"))
+	decide(t, r.people[1], 2, ballot.Approve("they are archived"))
+	decide(t, r.people[2], 3, ballot.Approve("I have seen the archive"))
 	wantExit(t, p, p.run(t.Context()), 0)
 	p.screen().wants(t, "rejects (its ballot counts)", "they are archived", "I have seen the archive", "applied")
 }
@@ -213,7 +216,7 @@ func TestSoloDropWaitsForThePerson(t *testing.T) {
 	if digest(t, p.database) != before {
 		t.Fatal("the database has changed before anybody approved")
 	}
-	decideHeard(t, p, r.people[0], sdk.Approve("they are archived"))
+	decideHeard(t, p, r.people[0], ballot.Approve("they are archived"))
 	second := p.again()
 	second.timeout = 20 * time.Second
 	wantExit(t, second, second.run(t.Context()), 0)
@@ -224,7 +227,7 @@ func TestSoloDropWaitsForThePerson(t *testing.T) {
 	}
 	third := p.again()
 	err := third.run(t.Context())
-	if wantExit(t, third, err, 4); sdk.CodeOf(err) != sdk.CodeSpent || digest(t, p.database) != after {
+	if wantExit(t, third, err, 4); sdk.CodeOf(err) != code.Spent || digest(t, p.database) != after {
 		t.Errorf("the third time: %v", err)
 	}
 }
@@ -238,7 +241,7 @@ func approveMeanwhile(t *testing.T, r *realm, p *program) {
 	if err != nil || len(waiting) != 1 {
 		t.Fatalf("%d waiting, %v", len(waiting), err)
 	}
-	if _, err := r.people[0].Ballots().Vote(t.Context(), waiting[0], sdk.Approve("seen")); err != nil {
+	if _, err := r.people[0].Ballots().Vote(t.Context(), waiting[0], ballot.Approve("seen")); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -261,10 +264,10 @@ func TestDatabaseThatChangesDuringTheVote(t *testing.T) {
 	r := found(t, policy.Solo, 1)
 	p := change(t, r, testdata(t, "accepted.sql"))
 	before := make(chan string, 1)
-	err := r.people[0].OnBallot(func(context.Context, sdk.View) (sdk.Vote, error) {
+	err := r.people[0].OnBallot(func(context.Context, ballot.View) (ballot.Vote, error) {
 		execute(t, p.database, "INSERT INTO orders VALUES (9, 'late')")
 		before <- digest(t, p.database)
-		return sdk.Approve("seen"), nil
+		return ballot.Approve("seen"), nil
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -284,7 +287,7 @@ func TestSQLFileThatChangedAfterTheVote(t *testing.T) {
 	write(t, p.sqlFile, "DROP TABLE orders")
 	forged := p.again()
 	err := forged.run(t.Context())
-	if wantExit(t, forged, err, 1); sdk.CodeOf(err) != codeConflict || digest(t, p.database) != before {
+	if wantExit(t, forged, err, 1); sdk.CodeOf(err) != code.Conflict || digest(t, p.database) != before {
 		t.Errorf("other SQL under the same key: %v", err)
 	}
 	write(t, p.sqlFile, testdata(t, "accepted.sql"))
@@ -296,9 +299,9 @@ func TestSQLFileThatChangedAfterTheVote(t *testing.T) {
 func TestSQLFileThatChangesDuringTheVote(t *testing.T) {
 	r := found(t, policy.Solo, 1)
 	p := change(t, r, testdata(t, "accepted.sql"))
-	err := r.people[0].OnBallot(func(context.Context, sdk.View) (sdk.Vote, error) {
+	err := r.people[0].OnBallot(func(context.Context, ballot.View) (ballot.Vote, error) {
 		write(t, p.sqlFile, "DROP TABLE orders")
-		return sdk.Approve("seen"), nil
+		return ballot.Approve("seen"), nil
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -326,7 +329,7 @@ func TestReviewersElsewhere(t *testing.T) {
 	}
 	p := change(t, r, testdata(t, "accepted.sql"))
 	p.reviewers = nil
-	decide(t, r.people[1], 2, sdk.Approve("seen"))
+	decide(t, r.people[1], 2, ballot.Approve("seen"))
 	wantExit(t, p, p.run(t.Context()), 0)
 	p.screen().wants(t, "statements-reviewer of "+r.people[1].ID().String()+" approves (its ballot counts)",
 		"backup-reviewer of "+r.people[2].ID().String()+" approves (its ballot counts)")
@@ -344,7 +347,7 @@ func TestNoReviewers(t *testing.T) {
 	r := found(t, policy.Solo, 1)
 	p := change(t, r, testdata(t, "accepted.sql"))
 	p.reviewers = nil
-	decideHeard(t, p, r.people[0], sdk.Approve("seen"))
+	decideHeard(t, p, r.people[0], ballot.Approve("seen"))
 	wantExit(t, p, p.run(t.Context()), 0)
 	p.screen().wants(t, "statements-reviewer of", "no opinion", "applied")
 }

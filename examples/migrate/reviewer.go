@@ -13,6 +13,8 @@ import (
 	"github.com/seed-3e86d5b2/conclave/examples/migrate/migration"
 	"github.com/seed-3e86d5b2/conclave/examples/migrate/statements"
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/ballot"
+	"github.com/seed-3e86d5b2/conclave/sdk/code"
 )
 
 // role is what one of the reviewers does.
@@ -97,15 +99,15 @@ func serve(agent *sdk.Agent, as role) (*reviewer, error) {
 }
 
 // ballot votes on a decision in whose electorate the reviewer is. Where it cannot find out, it does not vote.
-func (r *reviewer) ballot(ctx context.Context, v sdk.View) (sdk.Vote, error) {
+func (r *reviewer) ballot(ctx context.Context, v ballot.View) (ballot.Vote, error) {
 	o, err := r.on(ctx, v)
 	if err != nil {
-		return sdk.Vote{}, err
+		return ballot.Vote{}, err
 	}
 	if o.Approve {
-		return sdk.Approve(o.Reason), nil
+		return ballot.Approve(o.Reason), nil
 	}
-	return sdk.Reject(o.Reason), nil
+	return ballot.Reject(o.Reason), nil
 }
 
 func (r *reviewer) answer(ctx context.Context, q *sdk.Request[question]) (opinion, error) {
@@ -119,14 +121,14 @@ func (r *reviewer) answer(ctx context.Context, q *sdk.Request[question]) (opinio
 }
 
 // on reviews an open decision, once. It judges the action that the proposer signed, never the words beside it.
-func (r *reviewer) on(ctx context.Context, v sdk.View) (opinion, error) {
+func (r *reviewer) on(ctx context.Context, v ballot.View) (opinion, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if o, ok := r.opinions[v.ID]; ok {
 		return o, nil
 	}
 	if v.State != stateOpen {
-		return opinion{}, sdk.Errorf(sdk.CodeExpired, "decision %s is %s", v.ID, v.State)
+		return opinion{}, sdk.Errorf(code.Expired, "decision %s is %s", v.ID, v.State)
 	}
 	request, err := migration.Parse(v.Action.Kind, v.Action.Target, v.Action.Values)
 	if err != nil {

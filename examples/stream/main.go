@@ -88,7 +88,7 @@ func listen(ctx context.Context, listener *sdk.Agent, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	text, err := listener.FetchBytes(ctx, answer.Story, 1<<20) // verified against the digest in the reference
+	text, err := sdk.FetchBytes(ctx, listener, answer.Story, 1<<20) // verified against the digest in the reference
 	fmt.Fprintf(out, "%d bytes in all\n", len(text))
 	return err
 }

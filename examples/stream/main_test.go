@@ -15,6 +15,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/internal/node"
 	"github.com/seed-3e86d5b2/conclave/policy"
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/code"
 )
 
 // dev starts a node as `conclave dev` does, and writes the context "dev".
@@ -119,7 +120,7 @@ func TestStreamWithoutABus(t *testing.T) {
 	if err := n.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := run(t.Context(), &bytes.Buffer{}); sdk.CodeOf(err) != sdk.CodeUnreachable {
+	if err := run(t.Context(), &bytes.Buffer{}); sdk.CodeOf(err) != code.Unreachable {
 		t.Errorf("with a node that is gone: %v", err)
 	}
 }

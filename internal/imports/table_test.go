@@ -66,7 +66,11 @@ var table = []row{
 	{"internal/metrics", machine, []string{allGround}},
 	{"internal/contexts", machine, []string{"identity", "internal/datadir", "internal/fault"}},
 
-	{"sdk", composition, []string{allGround, allDomain,
+	{"sdk/code", composition, []string{"internal/fault"}},
+	{"sdk/ballot", composition, []string{allGround, "consensus"}},
+	{"sdk/admin", composition, []string{allGround, "registry", "policy"}},
+	{"sdk/verify", composition, []string{"internal/proof"}},
+	{"sdk", composition, []string{allGround, allDomain, "sdk/code", "sdk/ballot", "sdk/admin",
 		"bus/natsbus", "internal/control", "identity/agefile", "internal/contexts", "internal/spent"}},
 	{"sdk/middleware", composition, []string{"sdk", allGround, allDomain}},
 	{"sdk/otel", composition, []string{"sdk", allGround, allDomain}},
@@ -80,7 +84,7 @@ var table = []row{
 	{"cmd/conclave/internal/bench", door, []string{anything}},
 	{"cmd/conclave/internal/console", door, []string{anything}},
 	{"cmd/conclave", door, []string{anything}},
-	{"examples/*", door, []string{"sdk", "sdk/middleware", "sdk/otel", "examples/*"}},
+	{"examples/*", door, []string{"sdk", "sdk/code", "sdk/ballot", "sdk/verify", "sdk/middleware", "sdk/otel", "examples/*"}},
 	{"integration", door, []string{anything}},
 	{"integration/*", door, []string{anything}},
 	{"internal/imports", door, nil}, // tests only

@@ -24,19 +24,28 @@ var (
 // Times are Unix milliseconds. A Table is not safe for concurrent use: it has no lock inside.
 type Table[K comparable] struct {
 	limit    int
+	share    int // of the limit, of one owner
 	windows  map[K]*entry
-	earliest int64 // no expiry in windows is below this
+	of       map[any]int // windows of each owner
+	earliest int64       // no expiry in windows is below this
 }
 
 type entry struct {
 	window  Window
 	expires int64
+	owner   any
 }
 
 // NewTable returns an empty table of at most limit keys. A limit below 1 makes a table that
 // refuses every key.
-func NewTable[K comparable](limit int) *Table[K] {
-	return &Table[K]{limit: limit, windows: make(map[K]*entry), earliest: math.MaxInt64}
+func NewTable[K comparable](limit int) *Table[K] { return NewSharedTable[K](limit, limit) }
+
+// NewSharedTable returns an empty table of at most limit keys, of which one owner has at most share: so that no owner
+// leaves nothing to the others.
+func NewSharedTable[K comparable](limit, share int) *Table[K] {
+	return &Table[K]{
+		limit: limit, share: share, windows: make(map[K]*entry), of: make(map[any]int), earliest: math.MaxInt64,
+	}
 }
 
 // Open makes sure that key has a window which accepts counters from first upwards until expires.
@@ -45,6 +54,11 @@ func NewTable[K comparable](limit int) *Table[K] {
 // never lowers either. Call it after the message or join that names the key was verified.
 // Errors: ErrExpired if expires ≤ now, ErrFull if there is no room after removing expired keys.
 func (t *Table[K]) Open(key K, first uint64, expires, now int64) error {
+	return t.OpenFor(nil, key, first, expires, now)
+}
+
+// OpenFor does what Open does for a key of an owner, which must be comparable: the same at each call with that key.
+func (t *Table[K]) OpenFor(owner any, key K, first uint64, expires, now int64) error {
 	if expires <= now {
 		return ErrExpired
 	}
@@ -53,16 +67,19 @@ func (t *Table[K]) Open(key K, first uint64, expires, now int64) error {
 		e.expires = max(e.expires, expires)
 		return nil
 	}
-	if len(t.windows) >= t.limit && t.earliest <= now {
+	if t.full(owner) && t.earliest <= now {
 		t.Sweep(now)
 	}
-	if len(t.windows) >= t.limit {
+	if t.full(owner) {
 		return ErrFull
 	}
-	t.windows[key] = &entry{window: New(first), expires: expires}
+	t.windows[key] = &entry{window: New(first), expires: expires, owner: owner}
+	t.of[owner]++
 	t.earliest = min(t.earliest, expires)
 	return nil
 }
+
+func (t *Table[K]) full(owner any) bool { return len(t.windows) >= t.limit || t.of[owner] >= t.share }
 
 // Has reports whether the key has a window at now.
 func (t *Table[K]) Has(key K, now int64) bool {
@@ -112,6 +129,9 @@ func (t *Table[K]) Sweep(now int64) int {
 	for key, e := range t.windows {
 		if e.expires <= now {
 			delete(t.windows, key)
+			if t.of[e.owner]--; t.of[e.owner] == 0 {
+				delete(t.of, e.owner)
+			}
 			removed++
 			continue
 		}

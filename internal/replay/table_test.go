@@ -174,3 +174,20 @@ func TestCommitRunAgainstCommit(t *testing.T) {
 		}
 	}
 }
+
+func TestOneOwnerHasItsShareAndNoMore(t *testing.T) {
+	tab := replay.NewSharedTable[int](6, 2)
+	want(t, "first", tab.OpenFor("a", 1, 1, 100, 0), nil)
+	want(t, "second", tab.OpenFor("a", 2, 1, 200, 0), nil)
+	want(t, "beyond the share", tab.OpenFor("a", 3, 1, 200, 0), replay.ErrFull)
+	want(t, "one that it has", tab.OpenFor("a", 2, 1, 200, 0), nil)
+	want(t, "of another", tab.OpenFor("b", 4, 1, 200, 0), nil)
+	want(t, "of nobody", tab.Open(5, 1, 200, 0), nil)
+	want(t, "of nobody again", tab.Open(6, 1, 200, 0), nil)
+	want(t, "of nobody beyond the share", tab.Open(7, 1, 200, 0), replay.ErrFull)
+	want(t, "of a third", tab.OpenFor("c", 8, 1, 200, 0), nil)
+	want(t, "beyond the limit", tab.OpenFor("d", 9, 1, 200, 0), replay.ErrFull)
+	want(t, "when one has ended", tab.OpenFor("a", 3, 1, 200, 100), nil)
+	want(t, "beyond the share again", tab.OpenFor("a", 9, 1, 200, 100), replay.ErrFull)
+	want(t, "beyond the limit again", tab.OpenFor("d", 9, 1, 200, 100), replay.ErrFull)
+}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/code"
 	"github.com/seed-3e86d5b2/conclave/sdk/middleware"
 )
 
@@ -60,7 +61,7 @@ func TestDedupByKey(t *testing.T) {
 		t.Errorf("another sender's key k1 got %q", got)
 	}
 	_, err := wrapped(t.Context(), delivery(t, alice, ":a"))
-	wantCode(t, err, sdk.CodeInvalidInput)
+	wantCode(t, err, code.InvalidInput)
 	if !errors.Is(err, middleware.ErrNoKey) {
 		t.Error(err)
 	}
@@ -71,12 +72,12 @@ func TestDedupRemembersErrorsThatDoNotPass(t *testing.T) {
 	for _, c := range []struct {
 		first error
 		calls int
-		code  sdk.Code
+		code  code.Code
 	}{
-		{sdk.Errorf(sdk.CodeNotFound, "none"), 1, sdk.CodeNotFound},
+		{sdk.Errorf(code.NotFound, "none"), 1, code.NotFound},
 		{errPlain, 1, "internal"},
-		{sdk.Errorf(sdk.CodeUncertain, "perhaps"), 1, sdk.CodeUncertain},
-		{sdk.Errorf(sdk.CodeUnreachable, "away"), 2, ""},
+		{sdk.Errorf(code.Uncertain, "perhaps"), 1, code.Uncertain},
+		{sdk.Errorf(code.Unreachable, "away"), 2, ""},
 		{sdk.Errorf("rate", "busy"), 2, ""},
 	} {
 		h := counted{fails: []error{c.first}}
@@ -115,7 +116,7 @@ func TestDedupWaitsForTheFirst(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		_, err := wrapped(ctx, delivery(t, alice, "a"))
-		wantCode(t, err, sdk.CodeUncertain)
+		wantCode(t, err, code.Uncertain)
 		close(gate)
 		all.Wait()
 		close(answers)
@@ -163,7 +164,7 @@ func TestDedupKeepsNoLargeAnswer(t *testing.T) {
 	var h counted
 	wrapped := middleware.Dedup(middleware.Window{Answer: 3})(h.handle)
 	alice := agent(t, 3)
-	for content, code := range map[string]sdk.Code{"abc": "", "abcd": sdk.CodeSpent} {
+	for content, code := range map[string]code.Code{"abc": "", "abcd": code.Spent} {
 		if got := mustHandle(t, wrapped, delivery(t, alice, content)); got != strings.ToUpper(content) {
 			t.Fatal(got)
 		}

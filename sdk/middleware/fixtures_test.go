@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/code"
 )
 
 // agent makes a sender at a level.
@@ -29,7 +30,7 @@ func delivery(t *testing.T, from sdk.Peer, content string) *sdk.Delivery {
 }
 
 // wantCode fails unless err has the code; "" stands for no error.
-func wantCode(t *testing.T, err error, want sdk.Code) {
+func wantCode(t *testing.T, err error, want code.Code) {
 	t.Helper()
 	if sdk.CodeOf(err) != want {
 		t.Fatalf("error %v has code %q, want %q", err, sdk.CodeOf(err), want)

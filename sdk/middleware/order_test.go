@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/code"
 	"github.com/seed-3e86d5b2/conclave/sdk/middleware"
 	"github.com/seed-3e86d5b2/conclave/sdk/sdktest"
 )
@@ -26,7 +27,7 @@ func TestAllTogether(t *testing.T) {
 			middleware.RateLimit(middleware.Rate{Every: time.Second, Burst: 4}),
 			middleware.Validate(func(content []byte) error {
 				if !json.Valid(content) {
-					return sdk.Errorf(sdk.CodeInvalidInput, "no JSON")
+					return sdk.Errorf(code.InvalidInput, "no JSON")
 				}
 				return nil
 			}),
@@ -35,12 +36,12 @@ func TestAllTogether(t *testing.T) {
 			middleware.Retry(middleware.Backoff{}),
 			middleware.Recover(out.logger()),
 		)
-		h := counted{fails: []error{sdk.Errorf(sdk.CodeUnreachable, "away")}}
-		if err := bob.HandleBytes("text.upper", h.handle); err != nil {
+		h := counted{fails: []error{sdk.Errorf(code.Unreachable, "away")}}
+		if err := sdk.HandleBytes(bob, "text.upper", h.handle); err != nil {
 			t.Fatal(err)
 		}
 		call := func(a *sdk.Agent, content string) (string, error) {
-			answer, err := a.CallBytes(t.Context(), sdk.Any("text.upper"), []byte(content))
+			answer, err := sdk.CallBytes(t.Context(), a, sdk.Any("text.upper"), []byte(content))
 			return string(answer), err
 		}
 		for range 2 { // handled at the second attempt, and then known
@@ -50,9 +51,9 @@ func TestAllTogether(t *testing.T) {
 		}
 		h.want(t, 2)
 		_, err := call(alice, `a`)
-		wantCode(t, err, sdk.CodeInvalidInput)
+		wantCode(t, err, code.InvalidInput)
 		_, err = call(low, `"a"`)
-		wantCode(t, err, sdk.CodeDenied)
+		wantCode(t, err, code.Denied)
 		if _, err = call(alice, `"b"`); err != nil {
 			t.Fatal(err)
 		}

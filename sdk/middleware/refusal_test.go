@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/code"
 	"github.com/seed-3e86d5b2/conclave/sdk/middleware"
 )
 
@@ -15,15 +16,15 @@ func TestMinLevel(t *testing.T) {
 	for _, c := range []struct {
 		name        string
 		least, from sdk.Level
-		code        sdk.Code
+		code        code.Code
 	}{
 		{"at the level", identity.Apprentice, identity.Apprentice, ""},
 		{"above it", identity.Apprentice, identity.Steward, ""},
-		{"below it", identity.Apprentice, identity.Observer, sdk.CodeDenied},
-		{"no level at all", identity.Apprentice, 0, sdk.CodeDenied},
-		{"nothing set denies a steward", 0, identity.Steward, sdk.CodeDenied},
-		{"nothing set denies nobody's level too", 0, 0, sdk.CodeDenied},
-		{"above all levels", identity.Steward + 1, identity.Steward, sdk.CodeDenied},
+		{"below it", identity.Apprentice, identity.Observer, code.Denied},
+		{"no level at all", identity.Apprentice, 0, code.Denied},
+		{"nothing set denies a steward", 0, identity.Steward, code.Denied},
+		{"nothing set denies nobody's level too", 0, 0, code.Denied},
+		{"above all levels", identity.Steward + 1, identity.Steward, code.Denied},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var h counted
@@ -46,21 +47,21 @@ func TestValidate(t *testing.T) {
 		t.Fatal(got)
 	}
 	_, err := wrapped(t.Context(), delivery(t, agent(t, 3), "abcd"))
-	wantCode(t, err, sdk.CodeInvalidInput)
+	wantCode(t, err, code.InvalidInput)
 	if !errors.Is(err, middleware.ErrInput) || !strings.Contains(err.Error(), "more than three bytes") {
 		t.Errorf("%v", err)
 	}
 	h.want(t, 1)
 	_, err = middleware.Validate(nil)(h.handle)(t.Context(), delivery(t, agent(t, 3), "abc"))
-	wantCode(t, err, sdk.CodeDenied)
+	wantCode(t, err, code.Denied)
 	h.want(t, 1)
 }
 
 // A check's own code does not leave as if the handler had said it.
 func TestValidateKeepsItsOwnCode(t *testing.T) {
-	check := func([]byte) error { return sdk.Errorf(sdk.CodeUnreachable, "schema store is away") }
+	check := func([]byte) error { return sdk.Errorf(code.Unreachable, "schema store is away") }
 	_, err := middleware.Validate(check)((&counted{}).handle)(t.Context(), delivery(t, agent(t, 3), "a"))
-	wantCode(t, err, sdk.CodeInvalidInput)
+	wantCode(t, err, code.InvalidInput)
 }
 
 func TestLog(t *testing.T) {
@@ -74,7 +75,7 @@ func TestLog(t *testing.T) {
 		{"handled", func(context.Context, *sdk.Delivery) ([]byte, error) { return []byte("four"), nil },
 			[]string{`"level":"INFO"`, `"code":""`, `"in":16`, `"out":4`, `"capability":"text.upper"`, `"took":`}},
 		{"refused", func(_ context.Context, d *sdk.Delivery) ([]byte, error) {
-			return nil, sdk.Errorf(sdk.CodeInvalidInput, "cannot use %s", d.Content)
+			return nil, sdk.Errorf(code.InvalidInput, "cannot use %s", d.Content)
 		}, []string{`"level":"WARN"`, `"code":"invalid_input"`, `"out":0`}},
 		{"panicked", func(_ context.Context, d *sdk.Delivery) ([]byte, error) { panic(string(d.Content)) },
 			[]string{`"level":"WARN"`, `"code":"handler_failed"`}},
@@ -149,7 +150,7 @@ func TestParametersThatMeanNothingDeny(t *testing.T) {
 	} {
 		var h counted
 		_, err := mw(h.handle)(t.Context(), delivery(t, agent(t, identity.Steward), "a"))
-		if sdk.CodeOf(err) != sdk.CodeDenied {
+		if sdk.CodeOf(err) != code.Denied {
 			t.Errorf("%s: %v", name, err)
 		}
 		h.want(t, 0)

@@ -65,8 +65,11 @@ func begin(ctx context.Context, h sdk.HandlerFunc, d *sdk.Delivery) *run {
 	go func() {
 		defer close(r.done)
 		defer func() {
-			if r.panicked {
-				r.value = recover()
+			if !r.panicked {
+				return
+			}
+			if r.value = recover(); r.value == nil { // the handler ended its goroutine
+				r.err, r.panicked = ErrPanicked, false
 			}
 		}()
 		r.out, r.err = h(ctx, d)

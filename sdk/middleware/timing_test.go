@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/code"
 	"github.com/seed-3e86d5b2/conclave/sdk/middleware"
 	"github.com/seed-3e86d5b2/conclave/sdk/sdktest"
 )
@@ -24,7 +26,7 @@ func TestTimeout(t *testing.T) {
 		for _, c := range []struct {
 			name    string
 			handler sdk.HandlerFunc
-			code    sdk.Code
+			code    code.Code
 		}{
 			{"in time", func(context.Context, *sdk.Delivery) ([]byte, error) {
 				time.Sleep(9 * time.Second)
@@ -33,14 +35,14 @@ func TestTimeout(t *testing.T) {
 			{"ends with its ctx", func(ctx context.Context, _ *sdk.Delivery) ([]byte, error) {
 				<-ctx.Done()
 				return nil, ctx.Err()
-			}, sdk.CodeUncertain},
+			}, code.Uncertain},
 			{"says why at its end", func(ctx context.Context, _ *sdk.Delivery) ([]byte, error) {
 				<-ctx.Done()
-				return nil, sdk.Errorf(sdk.CodeNotFound, "the file went away")
-			}, sdk.CodeNotFound},
+				return nil, sdk.Errorf(code.NotFound, "the file went away")
+			}, code.NotFound},
 			{"fails in time", func(context.Context, *sdk.Delivery) ([]byte, error) {
-				return nil, sdk.Errorf(sdk.CodeNotFound, "no file")
-			}, sdk.CodeNotFound},
+				return nil, sdk.Errorf(code.NotFound, "no file")
+			}, code.NotFound},
 			{"fails with a deadline of its own", func(context.Context, *sdk.Delivery) ([]byte, error) {
 				return nil, context.DeadlineExceeded
 			}, "internal"},
@@ -62,7 +64,7 @@ func TestTimeoutKeepsTheCausesApart(t *testing.T) {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		})(ctx, delivery(t, agent(t, 3), "a"))
-		wantCode(t, err, sdk.CodeUncertain)
+		wantCode(t, err, code.Uncertain)
 		if errors.Is(err, middleware.ErrTimeout) || !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}
@@ -76,7 +78,7 @@ func TestTimeoutAnswersForAHandlerThatGoesOn(t *testing.T) {
 		bob, alice := realm.Agent(t, "bob"), realm.Agent(t, "alice")
 		bob.Use(middleware.Timeout(5 * time.Second))
 		stuck, ended := make(chan struct{}), make(chan error, 1)
-		err := bob.HandleBytes("text.upper", func(ctx context.Context, d *sdk.Delivery) ([]byte, error) {
+		err := sdk.HandleBytes(bob, "text.upper", func(ctx context.Context, d *sdk.Delivery) ([]byte, error) {
 			if string(d.Content) == "stuck" {
 				<-stuck
 				ended <- context.Cause(ctx)
@@ -86,12 +88,12 @@ func TestTimeoutAnswersForAHandlerThatGoesOn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := alice.CallBytes(t.Context(), sdk.Any("text.upper"), []byte("honest")); err != nil {
+		if _, err := sdk.CallBytes(t.Context(), alice, sdk.Any("text.upper"), []byte("honest")); err != nil {
 			t.Fatal(err)
 		}
 		begun := time.Now()
-		_, err = alice.CallBytes(t.Context(), sdk.Any("text.upper"), []byte("stuck"))
-		wantCode(t, err, sdk.CodeUncertain)
+		_, err = sdk.CallBytes(t.Context(), alice, sdk.Any("text.upper"), []byte("stuck"))
+		wantCode(t, err, code.Uncertain)
 		if took := time.Since(begun); took != 5*time.Second {
 			t.Errorf("the caller waited %v", took)
 		}
@@ -126,26 +128,26 @@ func TestTimeoutPassesPanicsOn(t *testing.T) {
 }
 
 func TestRetry(t *testing.T) {
-	away := sdk.Errorf(sdk.CodeUnreachable, "away")
+	away := sdk.Errorf(code.Unreachable, "away")
 	for _, c := range []struct {
 		name     string
 		backoff  middleware.Backoff
 		fails    []error
-		code     sdk.Code
+		code     code.Code
 		attempts int
 	}{
 		{"at once", middleware.Backoff{}, nil, "", 1},
 		{"at the second attempt", middleware.Backoff{}, []error{away}, "", 2},
 		{"at the last", middleware.Backoff{}, []error{away, away}, "", 3},
-		{"too late", middleware.Backoff{}, []error{away, away, away}, sdk.CodeUnreachable, 3},
+		{"too late", middleware.Backoff{}, []error{away, away, away}, code.Unreachable, 3},
 		{"more attempts", middleware.Backoff{Attempts: 4}, []error{away, away, away}, "", 4},
-		{"one attempt", middleware.Backoff{Attempts: 1}, []error{away}, sdk.CodeUnreachable, 1},
-		{"bounded", middleware.Backoff{Attempts: 1 << 30}, repeat(away, 100), sdk.CodeUnreachable, 16},
+		{"one attempt", middleware.Backoff{Attempts: 1}, []error{away}, code.Unreachable, 1},
+		{"bounded", middleware.Backoff{Attempts: 1 << 30}, repeat(away, 100), code.Unreachable, 16},
 		{"busy", middleware.Backoff{}, []error{sdk.Errorf("rate", "busy")}, "", 2},
 		{"without a code", middleware.Backoff{}, []error{errPlain}, "internal", 1},
-		{"denied", middleware.Backoff{}, []error{sdk.Errorf(sdk.CodeDenied, "no")}, sdk.CodeDenied, 1},
-		{"perhaps done", middleware.Backoff{}, []error{sdk.Errorf(sdk.CodeUncertain, "?")}, sdk.CodeUncertain, 1},
-		{"denied at last", middleware.Backoff{}, []error{away, sdk.Errorf(sdk.CodeDenied, "no")}, sdk.CodeDenied, 2},
+		{"denied", middleware.Backoff{}, []error{sdk.Errorf(code.Denied, "no")}, code.Denied, 1},
+		{"perhaps done", middleware.Backoff{}, []error{sdk.Errorf(code.Uncertain, "?")}, code.Uncertain, 1},
+		{"denied at last", middleware.Backoff{}, []error{away, sdk.Errorf(code.Denied, "no")}, code.Denied, 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -175,7 +177,7 @@ func TestRetryWaitsAtRandomWithinItsBounds(t *testing.T) {
 		var at []time.Time
 		h := func(context.Context, *sdk.Delivery) ([]byte, error) {
 			at = append(at, time.Now())
-			return nil, sdk.Errorf(sdk.CodeUnreachable, "away")
+			return nil, sdk.Errorf(code.Unreachable, "away")
 		}
 		wrapped := middleware.Retry(middleware.Backoff{Attempts: 5, First: time.Second, Longest: 3 * time.Second})(h)
 		seen := map[time.Duration]bool{}
@@ -202,10 +204,10 @@ func TestRetryEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		h, begun := counted{fails: repeat(sdk.Errorf(sdk.CodeUnreachable, "away"), 16)}, time.Now()
+		h, begun := counted{fails: repeat(sdk.Errorf(code.Unreachable, "away"), 16)}, time.Now()
 		backoff := middleware.Backoff{Attempts: 16, First: time.Hour, Longest: time.Hour}
 		_, err := middleware.Retry(backoff)(h.handle)(ctx, delivery(t, agent(t, 3), "a"))
-		wantCode(t, err, sdk.CodeUnreachable) // the last error, not ctx's
+		wantCode(t, err, code.Unreachable) // the last error, not ctx's
 		if took := time.Since(begun); took > time.Second {
 			t.Errorf("it waited %v", took)
 		}
@@ -217,13 +219,13 @@ func TestRetryCalls(t *testing.T) {
 		realm := sdktest.New(t)
 		bob, alice := realm.Agent(t, "bob"), realm.Agent(t, "alice")
 		h := counted{fails: []error{sdk.Errorf("rate", "busy"), sdk.Errorf("rate", "busy")}}
-		if err := bob.HandleBytes("text.upper", h.handle); err != nil {
+		if err := sdk.HandleBytes(bob, "text.upper", h.handle); err != nil {
 			t.Fatal(err)
 		}
-		_, err := alice.CallBytes(t.Context(), sdk.Any("text.upper"), []byte("a"))
+		_, err := sdk.CallBytes(t.Context(), alice, sdk.Any("text.upper"), []byte("a"))
 		wantCode(t, err, "rate")
 		alice.UseCalls(middleware.RetryCalls(middleware.Backoff{}))
-		out, err := alice.CallBytes(t.Context(), sdk.Any("text.upper"), []byte("a"))
+		out, err := sdk.CallBytes(t.Context(), alice, sdk.Any("text.upper"), []byte("a"))
 		if err != nil || string(out) != "A" {
 			t.Fatalf("%s %v", out, err)
 		}
@@ -305,4 +307,16 @@ func TestRateLimitCountsExactlyUnderConcurrency(t *testing.T) {
 		all.Wait()
 		h.want(t, 100)
 	})
+}
+
+// A handler that ends its goroutine, as a test that fails does, is no panic of its caller's.
+func TestTimeoutOfAHandlerThatEndsItsGoroutine(t *testing.T) {
+	exit := func(context.Context, *sdk.Delivery) ([]byte, error) {
+		runtime.Goexit()
+		return nil, nil
+	}
+	_, err := middleware.Timeout(time.Minute)(exit)(t.Context(), delivery(t, agent(t, 3), "a"))
+	if !errors.Is(err, middleware.ErrPanicked) {
+		t.Errorf("%v", err)
+	}
 }

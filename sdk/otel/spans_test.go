@@ -14,6 +14,7 @@ import (
 
 	"github.com/seed-3e86d5b2/conclave/envelope"
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/code"
 	"github.com/seed-3e86d5b2/conclave/sdk/otel"
 	"github.com/seed-3e86d5b2/conclave/sdk/sdktest"
 )
@@ -62,7 +63,7 @@ func in(t *testing.T, fn func(t *testing.T, realm *sdktest.Realm, r recorder)) {
 
 func serve(t *testing.T, a *sdk.Agent, capability string, h sdk.HandlerFunc) {
 	t.Helper()
-	if err := a.HandleBytes(capability, h); err != nil {
+	if err := sdk.HandleBytes(a, capability, h); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -71,7 +72,7 @@ func echo(_ context.Context, d *sdk.Delivery) ([]byte, error) { return d.Content
 
 func call(ctx context.Context, t *testing.T, a *sdk.Agent, capability string) {
 	t.Helper()
-	if _, err := a.CallBytes(ctx, sdk.Any(capability), []byte(secret)); err != nil {
+	if _, err := sdk.CallBytes(ctx, a, sdk.Any(capability), []byte(secret)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -93,7 +94,7 @@ func TestACallIsOneTrace(t *testing.T) {
 		}
 		serve(t, carol, "text.inner", echo)
 		serve(t, bob, "text.outer", func(ctx context.Context, d *sdk.Delivery) ([]byte, error) {
-			return bob.CallBytes(ctx, sdk.Any("text.inner"), d.Content)
+			return sdk.CallBytes(ctx, bob, sdk.Any("text.inner"), d.Content)
 		})
 		call(t.Context(), t, alice, "text.outer")
 
@@ -168,7 +169,7 @@ func TestFailures(t *testing.T) {
 		code    string
 	}{
 		"coded": {func(_ context.Context, d *sdk.Delivery) ([]byte, error) {
-			return nil, sdk.Errorf(sdk.CodeNotFound, "no %s", d.Content)
+			return nil, sdk.Errorf(code.NotFound, "no %s", d.Content)
 		}, "not_found"},
 		"without a code": {func(_ context.Context, d *sdk.Delivery) ([]byte, error) {
 			return nil, errors.New(string(d.Content))
@@ -181,7 +182,7 @@ func TestFailures(t *testing.T) {
 				bob.Use(recovering, otel.Handler(otel.Provider(r.provider)))
 				alice.UseCalls(otel.Calls(otel.Provider(r.provider)))
 				serve(t, bob, "text.echo", c.handler)
-				if _, err := alice.CallBytes(t.Context(), sdk.Any("text.echo"), []byte(secret)); string(sdk.CodeOf(err)) != c.code {
+				if _, err := sdk.CallBytes(t.Context(), alice, sdk.Any("text.echo"), []byte(secret)); string(sdk.CodeOf(err)) != c.code {
 					t.Fatalf("%v", err)
 				}
 				if s := r.named(t, "call text.echo").Status(); s.Code != codes.Error || s.Description != c.code {
@@ -224,7 +225,7 @@ func TestTopics(t *testing.T) {
 			t.Fatal(err)
 		}
 		heard := make(chan string, 1)
-		_, err := bob.SubscribeBytes("news.*", func(_ context.Context, d *sdk.Delivery) ([]byte, error) {
+		_, err := sdk.SubscribeBytes(bob, "news.*", func(_ context.Context, d *sdk.Delivery) ([]byte, error) {
 			heard <- d.Trace
 			return nil, nil
 		})
@@ -233,7 +234,7 @@ func TestTopics(t *testing.T) {
 		}
 		ctx, span := r.provider.Tracer("test").Start(t.Context(), "root")
 		parent := "00-" + span.SpanContext().TraceID().String() + "-" + span.SpanContext().SpanID().String() + "-01"
-		if _, err := alice.PublishBytes(sdk.WithTrace(ctx, parent), "news.today", []byte(secret)); err != nil {
+		if _, err := sdk.PublishBytes(sdk.WithTrace(ctx, parent), alice, "news.today", []byte(secret)); err != nil {
 			t.Fatal(err)
 		}
 		if got := <-heard; got != parent {

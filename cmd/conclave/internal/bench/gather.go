@@ -204,7 +204,7 @@ func gatherOurs(ctx context.Context, b *bout, receiver *sdk.Agent, agents []*sdk
 	g := newGathering(b, len(agents))
 	for i, a := range agents {
 		g.signers[i].send = func(ctx context.Context, content []byte) error {
-			_, err := a.PublishBytes(ctx, plainTopic, content)
+			_, err := sdk.PublishBytes(ctx, a, plainTopic, content)
 			return err
 		}
 	}
@@ -214,7 +214,7 @@ func gatherOurs(ctx context.Context, b *bout, receiver *sdk.Agent, agents []*sdk
 	if err != nil {
 		return nil, err
 	}
-	sub, err := receiver.SubscribeBytes(plainTopic, func(_ context.Context, d *sdk.Delivery) ([]byte, error) {
+	sub, err := sdk.SubscribeBytes(receiver, plainTopic, func(_ context.Context, d *sdk.Delivery) ([]byte, error) {
 		g.take(d.Content)
 		return nil, nil
 	})

@@ -13,6 +13,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 	"github.com/seed-3e86d5b2/conclave/policy"
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/admin"
 )
 
 // plainTopic is the topic that the policy of the benchmarks leaves unencrypted.
@@ -31,7 +32,7 @@ type realm struct {
 	id       wire.Realm
 	operator identity.Signer
 	door     door
-	admin    sdk.Admin
+	admin    admin.Admin
 }
 
 // door is where to connect.

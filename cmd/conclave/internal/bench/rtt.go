@@ -27,7 +27,7 @@ func measureRTT(ctx context.Context, b *bout) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	if err := agents[1].HandleBytes(echoCapability, echo); err != nil {
+	if err := sdk.HandleBytes(agents[1], echoCapability, echo); err != nil {
 		return Result{}, err
 	}
 	conns, err := connectPlain(ctx, b, 2)
@@ -39,7 +39,7 @@ func measureRTT(ctx context.Context, b *bout) (Result, error) {
 	}
 	to := sdk.To(agents[1].ID().String(), echoCapability)
 	ours := func(ctx context.Context, content []byte) ([]byte, error) {
-		return agents[0].CallBytes(ctx, to, content)
+		return sdk.CallBytes(ctx, agents[0], to, content)
 	}
 	result, err := b.hold(ctx, plan{
 		what: "one agent's requests to another one, each after the last one's reply, encrypted, signed, verified and " +

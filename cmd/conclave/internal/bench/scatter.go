@@ -101,7 +101,7 @@ func requests(ctx context.Context, b *bout, sender *sdk.Agent, receivers []*sdk.
 	var done atomic.Int64
 	err := crowd(ctx, len(receivers), atOnce, func(_ context.Context, i int) error {
 		defer func() { b.say("announcing agents", int(done.Add(1)), len(receivers)) }()
-		return receivers[i].HandleBytes(echoCapability, func(_ context.Context, d *sdk.Delivery) ([]byte, error) {
+		return sdk.HandleBytes(receivers[i], echoCapability, func(_ context.Context, d *sdk.Delivery) ([]byte, error) {
 			h.take(d.Content)
 			return nil, nil
 		})
@@ -112,7 +112,7 @@ func requests(ctx context.Context, b *bout, sender *sdk.Agent, receivers []*sdk.
 	}
 	return manyCalls(b, "conclave", h, func(i int) caller {
 		return func(ctx context.Context, content []byte) ([]byte, error) {
-			return sender.CallBytes(ctx, targets[i%len(targets)], content)
+			return sdk.CallBytes(ctx, sender, targets[i%len(targets)], content)
 		}
 	}), err
 }
@@ -177,7 +177,7 @@ func fanOut(ctx context.Context, b *bout, sender *sdk.Agent, receivers []*sdk.Ag
 			}
 		}
 		tallies[i] = t
-		sub, err := receivers[i].SubscribeBytes(plainTopic, func(_ context.Context, d *sdk.Delivery) ([]byte, error) {
+		sub, err := sdk.SubscribeBytes(receivers[i], plainTopic, func(_ context.Context, d *sdk.Delivery) ([]byte, error) {
 			t.take(d.Content)
 			return nil, nil
 		})
@@ -189,7 +189,7 @@ func fanOut(ctx context.Context, b *bout, sender *sdk.Agent, receivers []*sdk.Ag
 		left.Store(int64(len(receivers)))
 		write(content, 0, sent, time.Time{})
 		sent++
-		if _, err := sender.PublishBytes(ctx, plainTopic, content); err != nil {
+		if _, err := sdk.PublishBytes(ctx, sender, plainTopic, content); err != nil {
 			return err
 		}
 		return arrived(ctx, b, all, &left)
@@ -239,7 +239,7 @@ func senderAlone(ctx context.Context, b *bout, sender *sdk.Agent) (contender, er
 		}
 	}
 	return blind(b, senderName, senderPlain, contents(b.window(), b.Size), func(ctx context.Context, i int, content []byte) error {
-		_, err := sender.PublishBytes(ctx, topics[i%len(topics)], content)
+		_, err := sdk.PublishBytes(ctx, sender, topics[i%len(topics)], content)
 		return err
 	}, sender.Flush), nil
 }

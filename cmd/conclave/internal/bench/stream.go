@@ -70,7 +70,7 @@ func overTopic(b *bout, from, to *sdk.Agent, topic string, underWay int) (*route
 	if err := from.Advertise(ctx, topic); err != nil {
 		return nil, err
 	}
-	sub, err := to.SubscribeBytes(topic, func(_ context.Context, d *sdk.Delivery) ([]byte, error) {
+	sub, err := sdk.SubscribeBytes(to, topic, func(_ context.Context, d *sdk.Delivery) ([]byte, error) {
 		if d.From.ID != from.ID() {
 			r.heard.fail(fmt.Errorf("%w: a message of %s", errLost, d.From.ID))
 		}
@@ -82,7 +82,7 @@ func overTopic(b *bout, from, to *sdk.Agent, topic string, underWay int) (*route
 	}
 	b.later(sub.Stop)
 	r.send = func(ctx context.Context, content []byte) error {
-		_, err := from.PublishBytes(ctx, topic, content)
+		_, err := sdk.PublishBytes(ctx, from, topic, content)
 		return err
 	}
 	r.flush = from.Flush

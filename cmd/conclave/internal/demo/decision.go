@@ -13,6 +13,8 @@ import (
 	"github.com/seed-3e86d5b2/conclave/consensus"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/ballot"
+	"github.com/seed-3e86d5b2/conclave/sdk/verify"
 )
 
 // propose holds the command: it is copied, hashed and described, and what is described is proposed.
@@ -44,7 +46,7 @@ func (s *stage) propose(ctx context.Context) (string, error) {
 	return fmt.Sprintf("treasurer: %q is %s: %s, of %d voters; it waits", s.config.Command, v.Class, v.Rule, len(v.Voters)), nil
 }
 
-func (s *stage) view(ctx context.Context, a *sdk.Agent) (sdk.View, error) {
+func (s *stage) view(ctx context.Context, a *sdk.Agent) (ballot.View, error) {
 	return a.Ballots().View(ctx, s.decision.ID().String())
 }
 
@@ -54,7 +56,7 @@ func (s *stage) ownBallot(ctx context.Context) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if _, err := a.Ballots().Vote(ctx, v, sdk.Approve("mine")); fault.CodeOf(err) != fault.Denied {
+		if _, err := a.Ballots().Vote(ctx, v, ballot.Approve("mine")); fault.CodeOf(err) != fault.Denied {
 			return "", fmt.Errorf("%s voted on the treasurer's proposal: %w", who, orNil(err))
 		}
 	}
@@ -62,7 +64,7 @@ func (s *stage) ownBallot(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	state, err := s.agents["reviewer"].Ballots().Vote(ctx, v, sdk.Approve("the executable is bound by its digest").Confident(900))
+	state, err := s.agents["reviewer"].Ballots().Vote(ctx, v, ballot.Approve("the executable is bound by its digest").Confident(900))
 	if err != nil || state != consensus.Open {
 		return "", fmt.Errorf("the reviewer's ballot: %s %w", state, err)
 	}
@@ -88,7 +90,7 @@ func (s *stage) certify(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := ben.Ballots().Vote(ctx, v, sdk.Approve("seen")); err != nil {
+	if _, err := ben.Ballots().Vote(ctx, v, ballot.Approve("seen")); err != nil {
 		return "", err
 	}
 	limited, cancel := context.WithTimeout(ctx, patience)
@@ -96,8 +98,8 @@ func (s *stage) certify(ctx context.Context) (string, error) {
 	if s.cert, err = s.decision.Wait(limited); err != nil {
 		return "", err
 	}
-	root := sdk.TrustRoot{Realm: s.node.Realm()}
-	if err := s.cert.Verify(root, s.action, time.Now()); err != nil {
+	root := verify.TrustRoot{Realm: s.node.Realm()}
+	if err := s.cert.Verify(root, s.action, time.Now().UnixMilli()); err != nil {
 		return "", err
 	}
 	short, err := consensus.ParseCertificate(s.cert.Raw())
@@ -109,7 +111,7 @@ func (s *stage) certify(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, _, err := sdk.ParseCertificate(raw, root); fault.CodeOf(err) != fault.NoQuorum {
+	if _, _, err := verify.Parse(raw, root); fault.CodeOf(err) != fault.NoQuorum {
 		return "", fmt.Errorf("a certificate with one ballot taken out: %w", orNil(err))
 	}
 	return fmt.Sprintf("an agent and a person of two operators: %d ballots, %d bytes; with one ballot taken out: REFUSED no_quorum",
@@ -135,7 +137,7 @@ func (s *stage) otherAction(ctx context.Context) (string, error) {
 	if fault.CodeOf(err) != fault.Misaddressed || s.runs != 0 {
 		return "", fmt.Errorf("another command under this certificate, %d runs: %w", s.runs, orNil(err))
 	}
-	if err := s.cert.Verify(sdk.TrustRoot{Realm: s.node.Realm()}, s.action, time.Now()); err != nil {
+	if err := s.cert.Verify(verify.TrustRoot{Realm: s.node.Realm()}, s.action, time.Now().UnixMilli()); err != nil {
 		return "", err
 	}
 	return "the certificate verifies for this command; for another: REFUSED misaddressed", nil
@@ -207,7 +209,7 @@ func (s *stage) verifyOffline(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("offline verifier: %w: %s", err, out)
 	}
-	var report sdk.CertificateReport
+	var report verify.Report
 	if err := json.Unmarshal(out, &report); err != nil || !report.Valid {
 		return "", fmt.Errorf("offline verifier: %s: %w", out, err)
 	}

@@ -13,18 +13,18 @@ import (
 	"unicode/utf8"
 
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
-	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/verify"
 )
 
 // TestMain lets the test binary stand in for conclave: `decision verify FILE --realm ID --json`.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 5 && os.Args[1] == "decision" {
-		os.Exit(verify(os.Args[3], os.Args[5]))
+		os.Exit(verifyFile(os.Args[3], os.Args[5]))
 	}
 	os.Exit(m.Run())
 }
 
-func verify(path, id string) int {
+func verifyFile(path, id string) int {
 	if len(os.Environ()) != 0 {
 		return 2
 	}
@@ -36,7 +36,7 @@ func verify(path, id string) int {
 	if err != nil {
 		return 1
 	}
-	_, report, err := sdk.ParseCertificate(raw, sdk.TrustRoot{Realm: realm})
+	_, report, err := verify.Parse(raw, verify.TrustRoot{Realm: realm})
 	out, _ := json.Marshal(report)
 	fmt.Println(string(out))
 	if err != nil {

@@ -103,7 +103,7 @@ func (s *stage) misdirect(ctx context.Context) (string, error) {
 		return "", err
 	}
 	treasurer := s.agents["treasurer"]
-	to := bus.In(s.node.Realm()).Request(treasurer.ID(), bus.TokenOf(treasurer.Process()), seen.subject.From)
+	to := bus.In(s.node.Realm()).Request(treasurer.ID(), bus.TokenOf(treasurer.Self().Process), seen.subject.From)
 	return "accepted by the researcher; delivered to the treasurer instead: REFUSED misaddressed",
 		s.expectRefusal(ctx, "treasurer", to, seen.raw, fault.Misaddressed)
 }
@@ -139,7 +139,7 @@ func (s *stage) overreach(ctx context.Context) (string, error) {
 	}
 	defer func() { _ = c.conn.Close(ctx) }()
 	researcher := s.agents["researcher"]
-	own := s.requests(researcher, researcher.Process(), c.process.Principal())
+	own := s.requests(researcher, researcher.Self().Process, c.process.Principal())
 	s.traffic.drain()
 	if err := c.conn.Publish(ctx, own, []byte("x")); err != nil {
 		return "", err
@@ -150,7 +150,7 @@ func (s *stage) overreach(ctx context.Context) (string, error) {
 	if _, err := s.awaitRefusal(ctx, "researcher"); err != nil { // "x" is no envelope
 		return "", err
 	}
-	others := s.requests(researcher, researcher.Process(), s.agents["treasurer"].ID())
+	others := s.requests(researcher, researcher.Self().Process, s.agents["treasurer"].ID())
 	if err := c.conn.Publish(ctx, others, []byte("x")); err != nil {
 		return "", err
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/policy"
 	"github.com/seed-3e86d5b2/conclave/registry"
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/verify"
 )
 
 // stage is the realm that the story plays in.
@@ -39,7 +40,7 @@ type stage struct {
 	prepared *guardexec.Prepared
 	action   sdk.Action
 	decision *sdk.Decision
-	cert     *sdk.Certificate
+	cert     *verify.Certificate
 	runs     int
 	exitCode int
 }

@@ -1,0 +1,101 @@
+// Package admin is what operators do besides voting: they invite agents, and change who may do what.
+//
+//	token, err := operator.Admin().Invite("summariser", identity.Journeyer, []string{"text.*"}, time.Hour)
+//
+// An operator connects as an agent does, with sdk.Connect, and has it from sdk.Agent.Admin.
+package admin
+
+import (
+	"context"
+	"crypto/rand"
+	"time"
+
+	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/internal/wire"
+	"github.com/seed-3e86d5b2/conclave/policy"
+	"github.com/seed-3e86d5b2/conclave/registry"
+)
+
+// Admin is what operators do besides voting: it invites, and changes who may do what. What tightens needs one
+// operator's signature; what loosens needs as many as the policy says, collected with [Admin.Prepare] and
+// [Admin.Countersign]. The registry checks all of it.
+type Admin struct {
+	registry Registry
+	known    func() Known
+}
+
+// Registry is what an [Admin] asks; package sdk implements it. It is safe for concurrent use.
+type Registry interface {
+	Members(ctx context.Context) ([]Member, error)
+	Status(ctx context.Context) (Status, error)
+	// Submit hands in a signed command. The answer may be a refusal.
+	Submit(ctx context.Context, raw []byte) (registry.Answer, error)
+}
+
+// Known is as whom an operator acts, and what it has verified of the realm.
+type Known struct {
+	Signer    identity.Signer
+	Realm     wire.Realm
+	Addresses []string      // host:port of nodes
+	Pins      []identity.ID // their keys
+	Roster    uint64        // the number of the newest one
+	Policy    policy.Policy
+}
+
+// By returns the administration by an operator. known says what is so at the moment of a call; users call sdk.Agent.Admin.
+func By(r Registry, known func() Known) Admin { return Admin{registry: r, known: known} }
+
+// Members lists everybody in the realm, as the node tells it.
+func (ad Admin) Members(ctx context.Context) ([]Member, error) { return ad.registry.Members(ctx) }
+
+// Status says how the node is, as it tells it.
+func (ad Admin) Status(ctx context.Context) (Status, error) { return ad.registry.Status(ctx) }
+
+// Policy returns the policy in force, verified by its digest in the genesis.
+func (ad Admin) Policy() policy.Policy { return ad.known().Policy }
+
+// Invite makes an enrolment token for an agent: the text to hand over. It is a secret, good once, until life is over.
+func (ad Admin) Invite(name string, level identity.Level, serves []string, life time.Duration) (string, error) {
+	k := ad.known()
+	now := time.Now().UnixMilli()
+	i, err := identity.NewInvitation(k.Signer, k.Realm, identity.Token{
+		Version: 1, Operator: k.Signer.ID(), Name: name, Level: level, Issued: now, Expires: now + life.Milliseconds(),
+		Addresses: k.Addresses, Pins: k.Pins, Serves: serves, Roster: k.Roster,
+	})
+	if err != nil {
+		return "", err
+	}
+	return i.Encode()
+}
+
+// Prepare signs a command of the type and body (see package registry) without handing it in, for others to
+// countersign. It is good for 10 minutes. Expect, if not 0, is the index of the object's last change as seen.
+func (ad Admin) Prepare(typ registry.Type, body any, expect uint64) ([]byte, error) {
+	var nonce [16]byte
+	_, _ = rand.Read(nonce[:]) // never fails: crypto/rand ends the process instead
+	k := ad.known()
+	c, err := registry.New(k.Signer.ID(), typ, body, nonce, time.Now().UnixMilli())
+	if err != nil {
+		return nil, err
+	}
+	c.Expect = expect
+	return k.Signer.Cosign(k.Realm, c)
+}
+
+// Countersign adds this operator's signature to a command that another one prepared.
+func (ad Admin) Countersign(raw []byte) ([]byte, error) {
+	k := ad.known()
+	return identity.AddTo[registry.Command](k.Signer, k.Realm, raw)
+}
+
+// Submit hands in a signed command. The answer says what the registry did; its refusals are errors with their codes.
+func (ad Admin) Submit(ctx context.Context, raw []byte) (registry.Answer, error) {
+	if _, err := wire.ParseCosigned[registry.Command](raw, wire.MaxStatement); err != nil {
+		return registry.Answer{}, err
+	}
+	answer, err := ad.registry.Submit(ctx, raw)
+	if err != nil {
+		return registry.Answer{}, err
+	}
+	return answer, answer.Err()
+}

@@ -1,0 +1,93 @@
+package sdk
+
+import (
+	"bytes"
+	"context"
+
+	"github.com/seed-3e86d5b2/conclave/consensus"
+	"github.com/seed-3e86d5b2/conclave/internal/control"
+	"github.com/seed-3e86d5b2/conclave/registry"
+	"github.com/seed-3e86d5b2/conclave/sdk/admin"
+	"github.com/seed-3e86d5b2/conclave/sdk/ballot"
+)
+
+// Admin returns the administration by this principal, which should be an operator: others are denied.
+func (a *Agent) Admin() admin.Admin {
+	return admin.By(lent{a.link}, func() admin.Known {
+		k, learned := a.link.known, a.link.lore.Load()
+		return admin.Known{
+			Signer: k.Signer, Realm: a.link.realm, Addresses: k.Addresses, Pins: k.Pins,
+			Roster: learned.authority.Number, Policy: learned.policy,
+		}
+	})
+}
+
+// Ballots returns the decisions of the realm as this principal may see and vote on them.
+func (a *Agent) Ballots() ballot.Box { return a.docket.box() }
+
+// lent is the link as packages admin and ballot use it.
+type lent struct{ link *link }
+
+var (
+	_ admin.Registry  = lent{}
+	_ ballot.Registry = lent{}
+)
+
+// Members implements [admin.Registry].
+func (n lent) Members(ctx context.Context) ([]admin.Member, error) {
+	var m control.Members
+	err := n.link.ask(ctx, control.OpMembers, control.Nothing{}, &m)
+	var members []admin.Member
+	for _, one := range m.Members {
+		members = append(members, admin.Member(one))
+	}
+	return members, err
+}
+
+// Status implements [admin.Registry].
+func (n lent) Status(ctx context.Context) (admin.Status, error) {
+	var s control.Status
+	err := n.link.ask(ctx, control.OpStatus, control.Nothing{}, &s)
+	return admin.Status(s), err
+}
+
+// Submit implements [admin.Registry].
+func (n lent) Submit(ctx context.Context, raw []byte) (registry.Answer, error) {
+	var out control.Submitted
+	err := n.link.ask(ctx, control.OpSubmit, control.Submit{Command: raw}, &out)
+	return out.Answer, err
+}
+
+// Show implements [ballot.Registry].
+func (n lent) Show(ctx context.Context, prefix []byte) (ballot.View, error) {
+	var v control.DecisionView
+	if err := n.link.ask(ctx, control.OpDecision, control.DecisionID{Prefix: prefix}, &v); err != nil {
+		return ballot.View{}, err
+	}
+	if !bytes.HasPrefix(v.ID[:], prefix) {
+		return ballot.View{}, consensus.ErrOtherDecision
+	}
+	return verifyView(v, *n.link.lore.Load(), n.link.now())
+}
+
+// List implements [ballot.Registry].
+func (n lent) List(ctx context.Context) ([]ballot.Summary, error) {
+	var list control.Decisions
+	err := n.link.ask(ctx, control.OpDecisions, control.Nothing{}, &list)
+	var decisions []ballot.Summary
+	for _, one := range list.Decisions {
+		decisions = append(decisions, ballot.Summary(one))
+	}
+	return decisions, err
+}
+
+// Cast implements [ballot.Registry].
+func (n lent) Cast(ctx context.Context, b consensus.Ballot) (consensus.State, error) {
+	b.Voter, b.Issued = n.link.id(), n.link.now()
+	raw, err := n.link.known.Signer.Sign(n.link.realm, b)
+	if err != nil {
+		return 0, err
+	}
+	v, err := command[consensus.Verdict](ctx, n.link, registry.TypeVote, registry.Cast{Ballot: raw})
+	return v.State, err
+}
