@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"sync"
 
@@ -31,7 +32,7 @@ func (p *publishing) follow(former *publishing) {
 		if err != nil {
 			continue // it made no subject for the former either
 		}
-		next.heirs = t.processes()
+		next.inherit(t)
 	}
 }
 
@@ -50,7 +51,7 @@ type publication struct {
 	stale   bool   // the key must not be used any more
 	former  []formerKey
 	readers map[wire.Digest]reader // by credential
-	heirs   map[wire.Digest]bool   // those of the session before that have not joined this one
+	heirs   map[wire.Digest]reader // those of the session before that have not joined this one
 	until   int64                  // when the first right to the key ends, Unix milliseconds
 }
 
@@ -203,7 +204,8 @@ func (t *publication) join(from identity.ID, process wire.Digest, now int64) (jo
 		return joinedContent{}, err
 	}
 	j := joinedContent{First: t.session.egress.sealer.first(t.route.to)}
-	if t.heirs[process] {
+	heir, inherits := t.heirs[process]
+	if inherits {
 		j.First = 1
 		delete(t.heirs, process)
 	}
@@ -221,7 +223,7 @@ func (t *publication) join(from identity.ID, process wire.Digest, now int64) (jo
 	if err := t.fresh(now); err != nil {
 		return joinedContent{}, err
 	}
-	if _, still := t.readers[process]; again && still {
+	if _, still := t.readers[process]; again && still || inherits && now < heir.ends {
 		for _, f := range t.former {
 			if f.epoch > before.epoch && now-f.replaced < liveTime {
 				j.Secrets = append(j.Secrets, f.key.Secret())
@@ -234,15 +236,19 @@ func (t *publication) join(from identity.ID, process wire.Digest, now int64) (jo
 	return j, nil
 }
 
-// processes returns who reads the topic.
-func (t *publication) processes() map[wire.Digest]bool {
+// inherit remembers who reads the same topic of the session before, and has heard nothing of this one: at its join it
+// gets all keys of this session and the right to everything published under them. The epochs begin anew.
+func (t *publication) inherit(former *publication) {
+	former.mu.Lock()
+	heirs := maps.Clone(former.readers)
+	former.mu.Unlock()
+	for process, r := range heirs {
+		r.epoch = 0
+		heirs[process] = r
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	set := make(map[wire.Digest]bool, len(t.readers))
-	for process := range t.readers {
-		set[process] = true
-	}
-	return set
+	t.heirs = heirs
 }
 
 // term returns how long a process may read the topic. Errors: those of [bus.Peers.Term], [bus.ErrDenied].
@@ -264,6 +270,11 @@ func (t *publication) review() {
 	defer t.mu.Unlock()
 	now := t.session.agent.link.now()
 	t.until = math.MaxInt64
+	for process, r := range t.heirs {
+		if _, err := t.term(r.principal, process, now); err != nil {
+			delete(t.heirs, process)
+		}
+	}
 	for process, r := range t.readers {
 		term, err := t.term(r.principal, process, now)
 		if err != nil {
