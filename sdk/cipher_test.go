@@ -244,9 +244,9 @@ func (o *outlaw) plainEvent(t *testing.T, realm *sdktest.Realm, topic string) sd
 
 // newsroom is a publisher with two readers.
 type newsroom struct {
-	alice, bob, eve     *sdk.Agent
-	bobs, eves          *list[int]
-	published, expected []int
+	alice, bob, eve *sdk.Agent
+	bobs, eves      *list[int]
+	published       []int
 }
 
 func newNewsroom(t *testing.T, realm *sdktest.Realm) *newsroom {
