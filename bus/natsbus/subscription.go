@@ -16,7 +16,7 @@ import (
 
 // handover is how many messages nats.go may be ahead of the goroutine that queues them, which never waits for a
 // handler: some milliseconds at full rate, for when the scheduler is busy.
-const handover = 2048
+const handover = 8192
 
 // Subscribe implements [bus.Conn].
 func (c *Conn) Subscribe(pattern string, fn func(subject string, data []byte)) (bus.Subscription, error) {
