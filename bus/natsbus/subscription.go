@@ -110,7 +110,7 @@ func (s *subscription) Unsubscribe() error {
 	s.count()
 	err := s.nats.Unsubscribe()
 	s.finish() // whatever err says: nats.go lets go first, or had done so when the connection ended
-	if err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+	if err != nil && !errors.Is(err, nats.ErrConnectionClosed) && !errors.Is(err, nats.ErrBadSubscription) {
 		return callError("unsubscribe", err)
 	}
 	return nil
