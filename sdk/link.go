@@ -143,11 +143,11 @@ func (l *link) onRefused(err error) {
 	l.options.logger.Warn("the node refused a publication or subscription", "error", err)
 }
 
-// renewal returns when to renew a credential, after its issue: in the third quarter of its life, and not when others do
-// that began at the same moment.
+// renewal returns when to renew a credential, after its issue: before three quarters of its life are over, and not when
+// others do that began at the same moment.
 func (l *link) renewal() time.Duration {
-	quarter := max(l.options.life/4, 1)
-	return 2*quarter + rand.N(quarter)
+	eighth := max(l.options.life/8, 1)
+	return 5*eighth + rand.N(eighth)
 }
 
 // renewLoop replaces the session before its credential ends. The old one goes on receiving
@@ -162,7 +162,9 @@ func (l *link) renewLoop() {
 		}
 		wait = l.renewal()
 		if err := l.renew(); err != nil {
-			wait = l.options.life / 32 // some more attempts before the credential ends
+			// Some more attempts before the credential ends; each makes a process that the node knows, and it knows 8 of
+			// a principal.
+			wait = l.options.life / 16
 			l.options.logger.Error("credential not renewed", "code", string(fault.CodeOf(err)), "error", err)
 		}
 	}
