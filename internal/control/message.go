@@ -30,6 +30,9 @@ const (
 	OpDecisions   Op = "decisions"   // Nothing → Decisions
 	OpCertificate Op = "certificate" // DecisionID → Certificate
 	OpStatus      Op = "status"      // Nothing → Status
+	OpCluster     Op = "cluster"     // Nothing → Cluster
+	OpRoster      Op = "roster"      // PutRoster → Submitted, of operators only
+	OpTransfer    Op = "transfer"    // Transfer → Nothing, of operators only
 )
 
 // Nothing is the empty body.
@@ -57,6 +60,14 @@ type Realm struct {
 	Head    []byte      `cbor:"4,keyasint,omitempty"` // none before the first command
 	Node    identity.ID `cbor:"5,keyasint"`
 	Time    int64       `cbor:"6,keyasint"` // the node's clock, Unix milliseconds
+	Nodes   []Address   `cbor:"7,keyasint,omitempty"`
+}
+
+// Address is where a node of the roster takes connections of agents, as the node asked believes it. It proves nothing:
+// who connects there demands the node's key.
+type Address struct {
+	Node identity.ID `cbor:"1,keyasint"`
+	At   string      `cbor:"2,keyasint"` // host:port
 }
 
 // Submit hands in a signed command.
@@ -206,6 +217,37 @@ type Status struct {
 	Address string      `cbor:"14,keyasint" json:"address"`
 	Stopped string      `cbor:"15,keyasint,omitempty" json:"stopped,omitempty"` // why commands are refused
 	Monitor string      `cbor:"16,keyasint,omitempty" json:"metrics,omitempty"` // address of metrics and health, on the node's machine only
+}
+
+// Cluster is what a node knows of the realm's nodes: unsigned, for display.
+type Cluster struct {
+	Roster  uint64    `cbor:"1,keyasint" json:"roster"`
+	Latest  []byte    `cbor:"2,keyasint" json:"-"` // id of the newest roster statement, or the realm's
+	Feature uint64    `cbor:"3,keyasint" json:"feature"`
+	Lease   int64     `cbor:"4,keyasint" json:"lease"` // milliseconds left to the node asked; 0 if it has none; -1 if it needs none
+	Nodes   []Machine `cbor:"5,keyasint,omitempty" json:"nodes"`
+}
+
+// Machine is one node of a cluster.
+type Machine struct {
+	Node    identity.ID `cbor:"1,keyasint" json:"node"`
+	Client  string      `cbor:"2,keyasint,omitempty" json:"client,omitempty"`   // host:port for agents
+	Cluster string      `cbor:"3,keyasint,omitempty" json:"cluster,omitempty"`  // host:port for nodes
+	State   string      `cbor:"4,keyasint" json:"state"`                        // leader, follower, joining, silent, or unknown
+	Self    bool        `cbor:"5,keyasint,omitempty" json:"self"`               // the node asked
+	Size    uint64      `cbor:"6,keyasint,omitempty" json:"commands,omitempty"` // commands it had applied when last heard
+	Heard   int64       `cbor:"7,keyasint,omitempty" json:"heard,omitempty"`    // when that was, Unix milliseconds
+	Version string      `cbor:"8,keyasint,omitempty" json:"version,omitempty"`  // of its program
+}
+
+// PutRoster hands in a roster that the roots have signed. The node asks the outgoing nodes for their signatures.
+type PutRoster struct {
+	Roster []byte `cbor:"1,keyasint"`
+}
+
+// Transfer asks that another node lead: the one named, or any that is up to date if it names nobody.
+type Transfer struct {
+	To identity.ID `cbor:"1,keyasint"`
 }
 
 // Hint is what a node broadcasts when something changed: where to look again. It proves nothing.
