@@ -2,6 +2,7 @@ package identity_test
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 
@@ -44,6 +45,10 @@ func FuzzStatements(f *testing.F) {
 	f.Add(must(agent.Cosign(realm, honestEnrolment(f), once))(f))
 	f.Add(must(agent.Sign(realm, honestCredential()))(f))
 	f.Add(successions(f, realm, 1)[0])
+	f.Add(honestJoinToken(f))
+	f.Add(must(newcomer.Cosign(realm, honestAdmission(f), once))(f))
+	g := newGrowing(f)
+	f.Add(g.sign(f, g.admitting(f), nil, g.nodes[0]))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		rewrittenCosigned[identity.Genesis](t, raw)
 		rewrittenCosigned[identity.Roster](t, raw)
@@ -51,6 +56,8 @@ func FuzzStatements(f *testing.F) {
 		rewrittenCosigned[identity.Enrolment](t, raw)
 		rewritten[identity.Credential](t, raw)
 		rewrittenCosigned[identity.Succession](t, raw)
+		rewrittenCosigned[identity.JoinToken](t, raw)
+		rewrittenCosigned[identity.Admission](t, raw)
 	})
 }
 
@@ -66,6 +73,43 @@ func FuzzInvitation(f *testing.F) {
 		}
 		if again := must(i.Encode())(t); again != strings.TrimSpace(text) {
 			t.Fatalf("read    %q\nwritten %q", text, again)
+		}
+	})
+}
+
+// FuzzJoinInvitation holds: an invitation of a node has one text, white space around it apart, and its seed is of the
+// token's key.
+func FuzzJoinInvitation(f *testing.F) {
+	i := must(identity.MakeJoinInvitation(operator, realm, joinToken()))(f)
+	f.Add(must(i.Encode())(f))
+	f.Add("conclave-join-1.")
+	f.Fuzz(func(t *testing.T, text string) {
+		i, token, err := identity.ParseJoinInvitation(text)
+		if err != nil {
+			return
+		}
+		if again := must(i.Encode())(t); again != strings.TrimSpace(text) || token.OneTime != i.Key().Public() {
+			t.Fatalf("read    %q\nwritten %q", text, again)
+		}
+	})
+}
+
+// FuzzNext holds: whatever bytes come as the next roster, [identity.Authority.Consents] takes all that
+// [identity.Authority.Next] takes, and what is taken has the next number and only nodes that are in one list.
+func FuzzNext(f *testing.F) {
+	g := newGrowing(f)
+	a := g.authority(f)
+	f.Add(g.sign(f, g.admitting(f), nil, g.nodes[0]))
+	f.Add(g.sign(f, g.next(f), g.roots, g.nodes[0]))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		next, err := a.Next(raw)
+		consents := a.Consents(raw)
+		if err != nil {
+			return
+		}
+		members := next.Members()
+		if consents != nil || next.Number != a.Number+1 || len(slices.Compact(members)) != len(next.Nodes)+len(next.Joining) {
+			t.Fatalf("%x gives %+v, and to sign it %v", raw, next, consents)
 		}
 	})
 }

@@ -104,6 +104,18 @@ func TestRosterCheck(t *testing.T) {
 		{"threshold zero", func(r *r) { r.Threshold = 0 }, fault.Malformed},
 		{"no nodes", func(r *r) { r.Nodes = nil }, fault.Malformed},
 		{"roots unsorted", func(r *r) { r.Roots = []identity.ID{r.Roots[2], r.Roots[0]} }, fault.Malformed},
+		{"joining", func(r *r) { r.Joining = ids(signers(identity.Node, 50, 2)) }, ""},
+		{"joining unsorted", func(r *r) {
+			r.Joining = ids(signers(identity.Node, 50, 2))
+			slices.Reverse(r.Joining)
+		}, fault.Malformed},
+		{"agent joining", func(r *r) { r.Joining = ids(signers(identity.Agent, 50, 1)) }, fault.Malformed},
+		{"weak node joining", func(r *r) { r.Joining = []identity.ID{weakID(identity.Node)} }, fault.BadKey},
+		{"node in both lists", func(r *r) { r.Joining = r.Nodes[1:2] }, fault.Malformed},
+		{"most members", func(r *r) { r.Joining = ids(signers(identity.Node, 50, wire.MaxCosigners-3)) }, ""},
+		{"too many members", func(r *r) { r.Joining = ids(signers(identity.Node, 50, wire.MaxCosigners-2)) }, fault.Malformed},
+		{"admission", func(r *r) { r.Admission = []byte{1} }, ""},
+		{"recovery that admits", func(r *r) { r.Admission, r.Recovery = []byte{1}, true }, fault.Malformed},
 	})
 }
 

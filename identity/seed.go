@@ -85,27 +85,39 @@ func NewInvitation(s Signer, realm wire.Realm, t Token) (Invitation, error) {
 
 // Encode returns the one line of text that is handed over.
 func (i Invitation) Encode() (string, error) {
-	b, err := wire.Encode(i)
+	return encodeSecret(invitationPrefix, i)
+}
+
+func encodeSecret(prefix string, v any) (string, error) {
+	b, err := wire.Encode(v)
 	if err != nil {
 		return "", err
 	}
-	return invitationPrefix + base64.RawURLEncoding.EncodeToString(b), nil
+	return prefix + base64.RawURLEncoding.EncodeToString(b), nil
+}
+
+// decodeSecret reads what encodeSecret wrote, white space around it apart; what names it to people.
+func decodeSecret(prefix, what, text string, v any) error {
+	body, ok := strings.CutPrefix(strings.TrimSpace(text), prefix)
+	if !ok {
+		return fmt.Errorf("%w: %s begins with %s", wire.ErrMalformed, what, prefix)
+	}
+	b, err := base64.RawURLEncoding.Strict().DecodeString(body)
+	if err != nil || base64.RawURLEncoding.EncodeToString(b) != body { // base64 skips line breaks
+		return fmt.Errorf("%w: %s is not base64url", wire.ErrMalformed, what)
+	}
+	if err := wire.Decode(b, v); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
 }
 
 // ParseInvitation reads the text and the token in it, whose operator's signature cannot be checked yet: the operator's
 // inception key is its name, and the node checks its current one.
 func ParseInvitation(text string) (Invitation, Token, error) {
 	var i Invitation
-	body, ok := strings.CutPrefix(strings.TrimSpace(text), invitationPrefix)
-	if !ok {
-		return i, Token{}, fmt.Errorf("%w: an enrolment token begins with %s", wire.ErrMalformed, invitationPrefix)
-	}
-	b, err := base64.RawURLEncoding.Strict().DecodeString(body)
-	if err != nil || base64.RawURLEncoding.EncodeToString(b) != body { // base64 skips line breaks
-		return i, Token{}, fmt.Errorf("%w: enrolment token is not base64url", wire.ErrMalformed)
-	}
-	if err := wire.Decode(b, &i); err != nil {
-		return Invitation{}, Token{}, fmt.Errorf("enrolment token: %w", err)
+	if err := decodeSecret(invitationPrefix, "an enrolment token", text, &i); err != nil {
+		return Invitation{}, Token{}, err
 	}
 	c, err := wire.Parse[Token](i.Token, wire.MaxStatement)
 	if err != nil {

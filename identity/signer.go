@@ -16,9 +16,9 @@ var ErrNotAllowed = fault.New(fault.Denied, "identity: this key does not sign th
 var (
 	identityKinds = map[Role][]wire.Kind{
 		Agent: {wire.Credential, wire.Command, wire.Proposal, wire.Ballot, wire.Card, wire.Succession, wire.Enrolment},
-		Node:  {wire.Credential, wire.Command, wire.Head, wire.Ticket, wire.Roster, wire.Succession},
+		Node:  {wire.Credential, wire.Command, wire.Head, wire.Ticket, wire.Roster, wire.Succession, wire.Admission},
 		Operator: {wire.Credential, wire.Command, wire.Proposal, wire.Ballot, wire.Token, wire.Succession, wire.Genesis,
-			wire.Roster},
+			wire.Roster, wire.JoinToken},
 	}
 	processKinds = []wire.Kind{wire.Envelope, wire.Batch, wire.Presence}
 )

@@ -7,7 +7,7 @@ import (
 
 // Answer is what the ledger says to one command. It is remembered until the command expires.
 type Answer struct {
-	Index   uint64      `cbor:"1,keyasint"`           // the command's number, from 1; its place in the tree is one less
+	Index   uint64      `cbor:"1,keyasint"`           // of the command's leaf, from 1; the tree's size for a tick without one
 	Command wire.Digest `cbor:"2,keyasint"`           // its ID
 	Code    fault.Code  `cbor:"3,keyasint,omitempty"` // empty: accepted
 	Message string      `cbor:"4,keyasint,omitempty"` // why it was refused, for people

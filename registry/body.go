@@ -6,9 +6,11 @@ import (
 	"github.com/seed-3e86d5b2/conclave/trust"
 )
 
-// Tick tells the time by a node's clock. Log time is the greatest one told.
+// Tick tells the time by a node's clock, and what the node's build speaks. Log time is the greatest time that a
+// majority of the roster's nodes has told.
 type Tick struct {
-	Time int64 `cbor:"1,keyasint"` // Unix milliseconds
+	Time    int64  `cbor:"1,keyasint"`           // Unix milliseconds
+	Feature uint64 `cbor:"2,keyasint,omitempty"` // feature level, see [Feature]
 }
 
 // Enrol admits an agent by a signed enrolment (identity.Enrolment).
@@ -80,6 +82,19 @@ type Report struct {
 	OK        bool        `cbor:"2,keyasint"`
 	Uncertain bool        `cbor:"3,keyasint,omitempty"` // the executor died while acting and will not act again
 	Detail    string      `cbor:"4,keyasint,omitempty"` // for people, at most 256 bytes
+}
+
+// PutRoster replaces the realm's roster by its successor (identity.Roster, cosigned). The result is [Seated].
+type PutRoster struct {
+	Roster []byte `cbor:"1,keyasint"`
+}
+
+// Seated is the result of a command that changed the roster.
+type Seated struct {
+	Number  uint64        `cbor:"1,keyasint"`
+	ID      wire.Digest   `cbor:"2,keyasint"` // of the roster: what the next one names as its predecessor
+	Nodes   []identity.ID `cbor:"3,keyasint"`
+	Joining []identity.ID `cbor:"4,keyasint,omitempty"`
 }
 
 // MaxDetail bounds reasons and details, in bytes.

@@ -33,7 +33,12 @@ const (
 	TypeVote     Type = "vote"     // [Cast], by the voter
 	TypeConsume  Type = "consume"  // [Consume], by the executor
 	TypeReport   Type = "report"   // [Report], by the executor
+	TypeRoster   Type = "roster"   // [PutRoster], by a node
 )
+
+// Feature is the newest feature level that this build speaks: what a node says in its [Tick]. Level 1 brought
+// [TypeRoster]; all other types are of level 0. A type is executed from when every node of the roster has told its level.
+const Feature = 1
 
 // Command asks for one change. The author signs it, and so do the further operators that a loosening needs.
 type Command struct {

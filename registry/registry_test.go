@@ -112,6 +112,9 @@ func TestResult(t *testing.T) {
 // Each body is written in one way, and read back as it was.
 func TestBodiesRoundTrip(t *testing.T) {
 	roundTrip(t, registry.Tick{Time: now})
+	roundTrip(t, registry.Tick{Time: now, Feature: registry.Feature})
+	roundTrip(t, registry.PutRoster{Roster: []byte{1}})
+	roundTrip(t, registry.Seated{Number: 1, ID: wire.Digest{1}, Nodes: []identity.ID{author}, Joining: []identity.ID{author}})
 	roundTrip(t, registry.Enrol{Enrolment: []byte{1}})
 	roundTrip(t, registry.AddOperator{Operator: author, Name: "new"})
 	roundTrip(t, registry.SetStatus{Principal: author, Status: trust.Revoked, Reason: "r"})

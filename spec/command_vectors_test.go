@@ -2,12 +2,14 @@ package spec_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/seed-3e86d5b2/conclave/consensus"
 	"github.com/seed-3e86d5b2/conclave/discovery"
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/internal/ledger"
 	"github.com/seed-3e86d5b2/conclave/internal/ledger/ledgertest"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 	"github.com/seed-3e86d5b2/conclave/policy"
@@ -101,6 +103,7 @@ func (g commands) no(name, check string, code fault.Code, play func(t theater) [
 func commandVectors() *group {
 	g := commands{&group{folder: "command", statement: "command"}}
 	g.common()
+	g.nodes()
 	g.changes()
 	g.decisions()
 	return g.group
@@ -180,8 +183,65 @@ func (g commands) common() {
 	g.no("changed-meanwhile", "command-expect", fault.Conflict, func(t theater) []byte {
 		return quarantine(t, func(c *registry.Command) { c.Expect = 1 })
 	})
-	g.no("tick-backwards", "tick", fault.Superseded, func(t theater) []byte {
-		return t.Sign(t.Command(t.Nodes[0].ID(), registry.TypeTick, registry.Tick{Time: t.Now}), t.Nodes[0])
+}
+
+// nodes are commands of nodes: times and rosters.
+func (g commands) nodes() {
+	put := func(t theater, r identity.Roster, by ...identity.Signer) []byte {
+		body := registry.PutRoster{Roster: t.Sign(r, by...)}
+		return t.Sign(t.Command(t.Nodes[0].ID(), registry.TypeRoster, body), t.Nodes[0])
+	}
+	newcomer := func(t theater) identity.Roster {
+		_, r := t.Newcomer()
+		return r
+	}
+	ahead := func(t theater, nodes int) { // by a command's life
+		var e ledger.Entry
+		for _, n := range t.Nodes[:nodes] {
+			e.Ticks = append(e.Ticks, t.Told(n, t.Now+registry.MaxCommandLife))
+		}
+		t.Entry(e)
+	}
+	g.ok("ok-tick", func(t theater) []byte { return t.Told(t.Nodes[0], t.Now+1) })
+	g.no("tick-backwards", "tick", fault.Superseded, func(t theater) []byte { return t.Told(t.Nodes[0], t.Now) })
+	g.no("tick-of-a-node-that-joins", "tick-node", fault.Unknown, func(t theater) []byte { return t.Told(t.Admit(), t.Now+1) })
+	g.ok("ok-one-clock-ahead", func(t theater) []byte {
+		t.Grow(2)
+		ahead(t, 1)
+		t.Tick(0)
+		return t.Sign(t.status(t.reviewer, trust.Quarantined), t.a)
+	})
+	g.no("two-clocks-ahead", "command-expired", fault.Expired, func(t theater) []byte {
+		t.Grow(2)
+		raw := t.Sign(t.status(t.reviewer, trust.Quarantined), t.a)
+		ahead(t, 2)
+		return raw
+	})
+	g.ok("ok-roster", func(t theater) []byte { return put(t, newcomer(t), t.Nodes...) })
+	g.no("operator-hands-in-a-roster", "command-node", fault.Denied, func(t theater) []byte {
+		body := registry.PutRoster{Roster: t.Sign(newcomer(t), t.Nodes...)}
+		return t.Sign(t.Command(t.a.ID(), registry.TypeRoster, body), t.a)
+	})
+	g.no("roster-before-all-nodes-speak-it", "command-feature", fault.Version, func(t theater) []byte {
+		fresh, err := ledger.New(t.Realm, t.Genesis, t.Policy, nil)
+		if err != nil {
+			panic(err)
+		}
+		t.Ledger, t.Entries = fresh, nil
+		t.Apply(t.Sign(t.Command(t.Nodes[0].ID(), registry.TypeTick, registry.Tick{Time: t.Now}), t.Nodes[0]))
+		return put(t, newcomer(t), t.Nodes...)
+	})
+	g.no("roster-from-the-future", "roster-not-yet", fault.NotYet, func(t theater) []byte {
+		return put(t, changed(newcomer(t), func(r *identity.Roster) { r.Issued += identity.Skew + 1 }), t.Nodes...)
+	})
+	g.no("roster-with-a-token-that-ended-meanwhile", "roster-token-current", fault.Expired, func(t theater) []byte {
+		r := newcomer(t)
+		t.Tick(60 * ledgertest.Minute)
+		return put(t, r, t.Nodes...)
+	})
+	g.no("roster-of-other-roots", "roster-governs-alike", fault.Version, func(t theater) []byte {
+		r := changed(t.Roster(), func(r *identity.Roster) { r.Roots = r.Roots[:2] })
+		return put(t, r, append(slices.Clone(t.Roots), t.Nodes...)...)
 	})
 }
 

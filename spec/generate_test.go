@@ -15,7 +15,8 @@ var update = flag.Bool("update", false, "write the vectors anew")
 
 // generators make the vectors, each a folder. They are deterministic: signatures are, and what was sealed is kept.
 var generators = []func() *group{
-	sign1Vectors, cosignedVectors, keyVectors, genesisVectors, rosterVectors, tokenVectors, enrolmentVectors,
+	sign1Vectors, cosignedVectors, keyVectors, genesisVectors, rosterVectors, joiningVectors, promotionVectors, joinTokenVectors,
+	admissionVectors, tokenVectors, enrolmentVectors,
 	credentialVectors, successionVectors, ticketVectors, envelopeVectors, batchVectors, frameVectors, encodingVectors,
 	presenceVectors, cardVectors, headVectors, inclusionVectors,
 	proposalVectors, openingVectors, ballotVectors, tallyVectors, commandVectors,

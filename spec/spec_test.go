@@ -32,6 +32,9 @@ import (
 var claims = map[string]any{
 	"genesis-claim":    identity.Genesis{},
 	"roster-claim":     identity.Roster{},
+	"join-token-claim": identity.JoinToken{},
+	"admission-claim":  identity.Admission{},
+	"join-invitation":  identity.JoinInvitation{},
 	"token-claim":      identity.Token{},
 	"enrolment-claim":  identity.Enrolment{},
 	"invitation":       identity.Invitation{},
@@ -64,6 +67,8 @@ var claims = map[string]any{
 	"cast":           registry.Cast{},
 	"consume":        registry.Consume{},
 	"report":         registry.Report{},
+	"put-roster":     registry.PutRoster{},
+	"seated":         registry.Seated{},
 	"change":         registry.Change{},
 	"log-entry":      ledger.Entry{},
 	"proposal-claim": consensus.Proposal{},
@@ -147,7 +152,7 @@ func TestRegistryListsEveryKind(t *testing.T) {
 		}
 		return true
 	})
-	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z]+)` \\| `(application/[^`]+)` \\|").FindAllStringSubmatch(read(t, "README.md"), -1) {
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| `(application/[^`]+)` \\|").FindAllStringSubmatch(read(t, "README.md"), -1) {
 		got = append(got, m[1]+" "+m[2])
 	}
 	slices.Sort(want)

@@ -53,11 +53,7 @@ func (c chainContext) authority(realm wire.Realm) (*identity.Authority, error) {
 }
 
 func verifyHead(v vector, raw []byte) error {
-	c, err := contextOf[chainContext](v)
-	if err != nil {
-		return err
-	}
-	a, err := c.authority(v.Realm)
+	a, err := authorityOf(v)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,8 @@ import (
 var verifiers = map[string]func(v vector, raw []byte) error{
 	"genesis":    verifyGenesis,
 	"roster":     verifyRoster,
+	"join-token": verifyJoinToken,
+	"admission":  verifyAdmission,
 	"token":      verifyToken,
 	"enrolment":  verifyEnrolment,
 	"credential": verifyCredential,
@@ -65,6 +67,32 @@ func verifyRoster(v vector, raw []byte) error {
 	return err
 }
 
+func verifyJoinToken(v vector, raw []byte) error {
+	a, err := authorityOf(v)
+	if err != nil {
+		return err
+	}
+	_, err = identity.VerifyJoinToken(raw, v.Realm, a.Roots, a.Threshold)
+	return err
+}
+
+func verifyAdmission(v vector, raw []byte) error {
+	a, err := authorityOf(v)
+	if err != nil {
+		return err
+	}
+	_, _, err = identity.VerifyAdmission(raw, v.Realm, a.Roots, a.Threshold)
+	return err
+}
+
+func authorityOf(v vector) (*identity.Authority, error) {
+	c, err := contextOf[chainContext](v)
+	if err != nil {
+		return nil, err
+	}
+	return c.authority(v.Realm)
+}
+
 func verifyToken(v vector, raw []byte) error {
 	key, err := keyOf(v)
 	if err != nil {
@@ -102,11 +130,7 @@ func verifySuccession(v vector, raw []byte) error {
 }
 
 func verifyTicket(v vector, raw []byte) error {
-	c, err := contextOf[chainContext](v)
-	if err != nil {
-		return err
-	}
-	a, err := identity.VerifyChain(v.Realm, c.Genesis, plain(c.Rosters), c.Least)
+	a, err := authorityOf(v)
 	if err != nil {
 		return err
 	}

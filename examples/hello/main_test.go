@@ -33,7 +33,7 @@ func dev(t *testing.T) *node.Node {
 		t.Fatal(err)
 	}
 	data := filepath.Join(dir, "node")
-	plan := node.Plan{Policy: p, Roots: []identity.ID{operator.ID()}, Listen: "127.0.0.1:0", Nonce: [16]byte{1}, Now: time.Now().UnixMilli()}
+	plan := node.Plan{Policy: p, Roots: []identity.ID{operator.ID()}, Place: node.Place{Listen: "127.0.0.1:0"}, Nonce: [16]byte{1}, Now: time.Now().UnixMilli()}
 	realm, err := node.Init(data, plan)
 	if err != nil {
 		t.Fatal(err)

@@ -31,7 +31,7 @@ func found(t *testing.T, preset string, operators int) *realm {
 		t.Fatal(err)
 	}
 	var signers []identity.Signer
-	plan := node.Plan{Policy: p, Listen: "127.0.0.1:0", Now: time.Now().UnixMilli(), Nonce: [16]byte{1}}
+	plan := node.Plan{Policy: p, Place: node.Place{Listen: "127.0.0.1:0"}, Now: time.Now().UnixMilli(), Nonce: [16]byte{1}}
 	for range operators {
 		signer, _, err := identity.GenerateSigner(identity.Operator)
 		if err != nil {

@@ -28,12 +28,15 @@ func (s *state) applyEntry(raw []byte) registry.Answer {
 	if err := wire.Decode(raw, &e); err != nil {
 		return s.record(wire.Hash(raw), nil, err)
 	}
-	if len(e.Tick)+len(e.Command) == 0 {
+	if len(e.Ticks)+len(e.Command) == 0 {
 		return s.record(wire.Hash(raw), nil, fmt.Errorf("%w: entry without a command", wire.ErrMalformed))
 	}
+	if len(e.Ticks) > wire.MaxCosigners {
+		return s.record(wire.Hash(raw), nil, fmt.Errorf("%w: over %d ticks", wire.ErrTooLarge, wire.MaxCosigners))
+	}
 	var answer registry.Answer
-	if len(e.Tick) > 0 && (len(e.Command) == 0 || s.news(e.Tick)) {
-		answer = s.applyCommand(e.Tick)
+	for _, t := range e.Ticks {
+		answer = s.applyTick(t)
 	}
 	if len(e.Command) > 0 {
 		answer = s.applyCommand(e.Command)
@@ -41,22 +44,14 @@ func (s *state) applyEntry(raw []byte) registry.Answer {
 	return answer
 }
 
-// news reports whether a tick that accompanies a command tells a later time. One that does not leaves no trace: two
-// commands that were handed in together may reach the log in either order.
-func (s *state) news(tick []byte) bool {
-	c, err := wire.ParseCosigned[registry.Command](tick, wire.MaxStatement)
-	if err != nil {
-		return true
-	}
-	body, err := registry.Body[registry.Tick](c.Claim)
-	return err != nil || body.Time > s.now
-}
-
 // applyCommand checks and executes one command, or finds the answer that it got before.
 func (s *state) applyCommand(raw []byte) registry.Answer {
 	c, err := wire.ParseCosigned[registry.Command](raw, wire.MaxStatement)
 	if err != nil {
 		return s.record(wire.Hash(raw), nil, err)
+	}
+	if c.Claim.Type == registry.TypeTick {
+		return s.applyTick(raw)
 	}
 	id := c.ID(s.authority.Realm)
 	key := answerKey{Author: c.Claim.Author, Nonce: c.Claim.Nonce}
@@ -77,10 +72,8 @@ func (s *state) applyCommand(raw []byte) registry.Answer {
 	o.leaf = audit.Leaf{Index: s.tree.Size() + 1, Command: id}
 	result, err := s.execute(o)
 	answer := s.record(id, result, err)
-	if o.Type != registry.TypeTick {
-		s.answers[key] = remembered{
-			Author: o.Author, Nonce: o.Nonce, Expires: o.Expires, Answer: answer, Signed: wire.Hash(raw),
-		}
+	s.answers[key] = remembered{
+		Author: o.Author, Nonce: o.Nonce, Expires: o.Expires, Answer: answer, Signed: wire.Hash(raw),
 	}
 	return answer
 }
@@ -113,12 +106,10 @@ func (s *state) admit(c wire.Cosigned[registry.Command], id wire.Digest, raw []b
 func (s *state) authorKey(o *order) (wire.PublicKey, error) {
 	switch {
 	case o.Author.Role() == identity.Node:
-		for _, n := range s.authority.Nodes {
-			if n == o.Author {
-				return n.Key(), nil
-			}
+		if !slices.Contains(s.authority.Nodes, o.Author) {
+			return wire.PublicKey{}, notSeated(o.Author)
 		}
-		return wire.PublicKey{}, fmt.Errorf("%w: node %s is not in the roster", ErrUnknown, o.Author)
+		return o.Author.Key(), nil
 	case o.Type == registry.TypeEnrol:
 		if _, known := s.members[o.Author]; known {
 			return wire.PublicKey{}, fmt.Errorf("%w: %s is enrolled", ErrConflict, o.Author)
@@ -136,11 +127,8 @@ func (s *state) authorKey(o *order) (wire.PublicKey, error) {
 	return m.Key, nil
 }
 
-// timely checks a command against log time. Ticks make log time and are checked when executed.
+// timely checks a command against log time.
 func (s *state) timely(o *order) error {
-	if o.Type == registry.TypeTick {
-		return nil
-	}
 	if o.Expires <= s.now {
 		return fmt.Errorf("%w: command", ErrExpired)
 	}
@@ -152,23 +140,32 @@ func (s *state) timely(o *order) error {
 
 // record appends the command's leaf to the tree and makes its answer.
 func (s *state) record(command wire.Digest, result any, err error) registry.Answer {
-	answer := registry.Answer{Index: s.tree.Size() + 1, Command: command, Time: s.now}
-	leaf := audit.Leaf{Index: answer.Index, Command: command}
-	if err != nil {
-		answer.Code, answer.Message = fault.CodeOf(err), limit(err.Error())
-	} else if result != nil {
-		b, encodeErr := wire.Encode(result)
-		if encodeErr != nil {
-			panic(encodeErr) // results are our own types
-		}
-		answer.Result, leaf.Result = b, wire.Hash(b)
+	answer := s.answer(s.tree.Size()+1, command, result, err)
+	leaf := audit.Leaf{Index: answer.Index, Command: command, Verdict: answer.Code}
+	if answer.Result != nil {
+		leaf.Result = wire.Hash(answer.Result)
 	}
-	leaf.Verdict = answer.Code
 	hash := leaf.Hash()
 	if err := s.tree.Append(hash); err != nil {
 		panic(err) // 2^40 commands
 	}
 	s.chain = wire.Hash(append(s.chain[:], hash[:]...))
+	s.mark()
+	return answer
+}
+
+// answer says what became of a command, with the size of the tree by then.
+func (s *state) answer(index uint64, command wire.Digest, result any, err error) registry.Answer {
+	answer := registry.Answer{Index: index, Command: command, Time: s.now}
+	if err != nil {
+		answer.Code, answer.Message = fault.CodeOf(err), limit(err.Error())
+		return answer
+	}
+	b, err := wire.Encode(result)
+	if err != nil {
+		panic(err) // results are our own types
+	}
+	answer.Result = b
 	return answer
 }
 
@@ -179,21 +176,27 @@ func limit(message string) string {
 
 type executor func(*state, *order) (any, error)
 
-// executors is the table of doors: a type that is absent is refused.
-var executors = map[registry.Type]executor{
-	registry.TypeTick:     tick,
-	registry.TypeEnrol:    enrol,
-	registry.TypeOperator: addOperator,
-	registry.TypeStatus:   setStatus,
-	registry.TypeLevel:    setLevel,
-	registry.TypeGrant:    grant,
-	registry.TypeCard:     putCard,
-	registry.TypeSucceed:  succeed,
-	registry.TypeEpoch:    raiseEpoch,
-	registry.TypePropose:  propose,
-	registry.TypeVote:     vote,
-	registry.TypeConsume:  consume,
-	registry.TypeReport:   report,
+// door is what executes one type of command, and the feature level that all nodes must have told before.
+type door struct {
+	execute executor
+	feature uint64
+}
+
+// doors is the table of doors: a type that is absent is refused. Ticks have their own, see applyTick.
+var doors = map[registry.Type]door{
+	registry.TypeEnrol:    {enrol, 0},
+	registry.TypeOperator: {addOperator, 0},
+	registry.TypeStatus:   {setStatus, 0},
+	registry.TypeLevel:    {setLevel, 0},
+	registry.TypeGrant:    {grant, 0},
+	registry.TypeCard:     {putCard, 0},
+	registry.TypeSucceed:  {succeed, 0},
+	registry.TypeEpoch:    {raiseEpoch, 0},
+	registry.TypePropose:  {propose, 0},
+	registry.TypeVote:     {vote, 0},
+	registry.TypeConsume:  {consume, 0},
+	registry.TypeReport:   {report, 0},
+	registry.TypeRoster:   {putRoster, 1},
 }
 
 // comparing are the types that change a member and honour Expect.
@@ -206,67 +209,29 @@ var comparing = []registry.Type{
 var ErrUnknownType = fault.New(fault.Version, "ledger: unknown type of command")
 
 func (s *state) execute(o *order) (any, error) {
-	execute, err := doorOf(o)
+	d, err := doorOf(o)
 	if err != nil {
 		return nil, err
 	}
-	return execute(s, o)
+	if err := s.speaks(o.Type, d.feature); err != nil {
+		return nil, err
+	}
+	return d.execute(s, o)
 }
 
 // doorOf returns what executes the order, and refuses orders whose type, author or form alone forbid it.
-func doorOf(o *order) (executor, error) {
-	execute, ok := executors[o.Type]
+func doorOf(o *order) (door, error) {
+	d, ok := doors[o.Type]
 	if !ok {
-		return nil, fmt.Errorf("%w: %.32q", ErrUnknownType, string(o.Type))
+		return door{}, fmt.Errorf("%w: %.32q", ErrUnknownType, string(o.Type))
 	}
-	if (o.Author.Role() == identity.Node) != (o.Type == registry.TypeTick) {
-		return nil, fmt.Errorf("%w: nodes tell the time, and nothing else", ErrDenied)
+	if (o.Author.Role() == identity.Node) != (o.Type == registry.TypeRoster) {
+		return door{}, fmt.Errorf("%w: nodes tell the time and hand in rosters, and nothing else", ErrDenied)
 	}
 	if o.Expect != 0 && !slices.Contains(comparing, o.Type) {
-		return nil, fmt.Errorf("%w: %s changes nothing that could be compared", wire.ErrMalformed, o.Type)
+		return door{}, fmt.Errorf("%w: %s changes nothing that could be compared", wire.ErrMalformed, o.Type)
 	}
-	return execute, nil
-}
-
-// tick moves log time forward, never back, and ends what is over.
-func tick(s *state, o *order) (any, error) {
-	body, err := registry.Body[registry.Tick](o.Command)
-	if err != nil {
-		return nil, err
-	}
-	if body.Time <= s.now {
-		return nil, errBackwards
-	}
-	if body.Time > maxTime {
-		return nil, fmt.Errorf("%w: a time after the year 9999", wire.ErrMalformed)
-	}
-	s.now = body.Time
-	s.expireDecisions(leafOf(o, body))
-	s.sweep()
-	return body, nil
-}
-
-// maxTime is the last millisecond of the year 9999: sums of times stay far from where 64 bits end.
-const maxTime = 253_402_300_799_999
-
-var errBackwards = fault.New(fault.Superseded, "ledger: a tick may not tell an earlier time")
-
-// sweep forgets used tokens and answers that have expired. It runs at most once a minute of log time.
-func (s *state) sweep() {
-	if s.now < s.sweepAt {
-		return
-	}
-	s.sweepAt = s.now + sweepEvery
-	for id, expires := range s.tokens {
-		if expires <= s.now {
-			delete(s.tokens, id)
-		}
-	}
-	for key, r := range s.answers {
-		if r.Expires <= s.now {
-			delete(s.answers, key)
-		}
-	}
+	return d, nil
 }
 
 // loosen refuses changes that loosen unless enough operators have signed.
@@ -295,6 +260,6 @@ func (o *order) unchanged(m *Member) error {
 
 func (s *state) touch(m *Member, o *order) registry.Change {
 	m.Changed = o.leaf.Index
-	s.touchedMembers = append(s.touchedMembers, m.ID)
+	s.change.Members = append(s.change.Members, m.ID)
 	return registry.Change{Principal: m.ID, Status: m.Status, Level: m.Level, Epoch: m.Epoch, Key: m.Key}
 }

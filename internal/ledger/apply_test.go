@@ -124,23 +124,21 @@ func TestEntryWithTickAndCommand(t *testing.T) {
 		return s.Sign(s.Command(s.a.ID(), registry.TypeStatus, quarantine(s.worker.ID())), s.a)
 	}
 	size := s.Ledger.Size()
-	answer := s.Entry(ledger.Entry{Tick: tick(s.Now + 10), Command: command()})
+	answer := s.Entry(ledger.Entry{Ticks: [][]byte{tick(s.Now + 10)}, Command: command()})
 	wantCode(t, answer, "")
-	if answer.Time != s.Now+10 || answer.Index != size+2 || s.Ledger.Size() != size+2 {
+	if answer.Time != s.Now+10 || answer.Index != size+1 || s.Ledger.Size() != size+1 {
 		t.Errorf("got %+v at size %d", answer, size)
 	}
-	stale := s.Entry(ledger.Entry{Tick: tick(s.Now + 5), Command: command()})
-	wantCode(t, stale, "")
-	if stale.Index != size+3 || s.Ledger.Now() != s.Now+10 {
-		t.Errorf("a tick that tells no news left a leaf, or moved time: %+v", stale)
-	}
-	wantCode(t, s.Entry(ledger.Entry{Tick: tick(s.Now + 5)}), fault.Superseded)
-	wantCode(t, s.Entry(ledger.Entry{Tick: []byte{1}, Command: command()}), "")
-	if got := s.Ledger.Size(); got != size+6 {
-		t.Errorf("size %d, want %d: a tick that does not parse leaves a leaf", got, size+6)
-	}
 	odd := s.Sign(s.Command(s.Nodes[0].ID(), registry.TypeTick, registry.Enrol{}), s.Nodes[0])
-	wantCode(t, s.Entry(ledger.Entry{Tick: odd}), fault.Malformed)
+	for name, quiet := range map[string][]byte{"stale": tick(s.Now + 5), "junk": {1}, "another body": odd, "none": {}} {
+		size, before := s.Ledger.Size(), s.Ledger.Now()
+		wantCode(t, s.Entry(ledger.Entry{Ticks: [][]byte{quiet}, Command: command()}), "")
+		if s.Ledger.Now() != before || s.Ledger.Size() != size+1 {
+			t.Errorf("%s: time %d, size %d: it left a leaf, or moved time", name, s.Ledger.Now(), s.Ledger.Size())
+		}
+	}
+	wantCode(t, s.Entry(ledger.Entry{Ticks: [][]byte{tick(s.Now + 5)}}), fault.Superseded)
+	wantCode(t, s.Entry(ledger.Entry{Ticks: [][]byte{odd}}), fault.Malformed)
 }
 
 func TestDedupe(t *testing.T) {
@@ -280,7 +278,8 @@ func TestAdmissible(t *testing.T) {
 		want fault.Code
 	}{
 		"a member's": {s.Sign(s.Command(s.a.ID(), registry.TypeStatus, quarantine(s.b.ID())), s.a), ""},
-		"a tick":     {s.Sign(s.Command(s.Nodes[0].ID(), registry.TypeTick, registry.Tick{Time: 1}), s.Nodes[0]), ""},
+		"a tick":     {s.Told(s.Nodes[0], s.Now+1), ""},
+		"no news":    {s.Told(s.Nodes[0], s.Now), fault.Superseded},
 		"nothing":    {nil, fault.Malformed},
 		"a proposal": {s.Sign(s.Command(s.worker.ID(), registry.TypePropose, registry.Propose{}), s.worker), ""},
 		"a proposal by a level that makes none": {s.Sign(s.Command(observer.ID(), registry.TypePropose,
@@ -317,9 +316,10 @@ func TestChangedIsTold(t *testing.T) {
 	w := ledgertest.New(t, ledgertest.Preset(t, policy.Solo), 1, 1)
 	var members []identity.ID
 	var decisions []wire.Digest
+	var roster, all bool
 	calls := 0
-	l, err := ledger.New(w.Realm, w.Genesis, w.Policy, func(m []identity.ID, d []wire.Digest) {
-		members, decisions, calls = m, d, calls+1
+	l, err := ledger.New(w.Realm, w.Genesis, w.Policy, func(c ledger.Change) {
+		members, decisions, roster, all, calls = c.Members, c.Decisions, c.Roster, c.All, calls+1
 	})
 	wantErr(t, err, "")
 	w.Ledger = l
@@ -352,12 +352,19 @@ func TestChangedIsTold(t *testing.T) {
 	if !slices.Equal(decisions, []wire.Digest{late.Proposal}) {
 		t.Errorf("a deadline told %v", decisions)
 	}
+	if roster || all {
+		t.Error("commands about principals and decisions told of a roster, or of everything")
+	}
+	w.Admit()
+	if !roster || all || members != nil || decisions != nil {
+		t.Errorf("a roster told %t, %t, %v, %v", roster, all, members, decisions)
+	}
 	snapshot, err := l.Snapshot()
 	wantErr(t, err, "")
 	calls = 0
 	wantErr(t, l.Restore(snapshot), "")
-	if calls != 1 || members != nil || decisions != nil {
-		t.Errorf("a restore told %v, %v", members, decisions)
+	if calls != 1 || !all || roster || members != nil || decisions != nil {
+		t.Errorf("a restore told %t, %t, %v, %v", all, roster, members, decisions)
 	}
 	wantErr(t, l.Restore(nil), fault.Malformed)
 	if calls != 1 {
@@ -393,6 +400,10 @@ func FuzzApply(f *testing.F) {
 		f.Add(e)
 	}
 	f.Add(mustEncode(f, ledger.Entry{}))
+	f.Add(mustEncode(f, ledger.Entry{Ticks: [][]byte{s.Told(s.Nodes[0], s.Now+1), {1}, s.Told(s.Nodes[0], s.Now+24*60*minute)}}))
+	_, roster := s.Newcomer()
+	f.Add(mustEncode(f, ledger.Entry{Command: s.Sign(s.Command(s.Nodes[0].ID(), registry.TypeRoster,
+		registry.PutRoster{Roster: s.Sign(roster, s.Nodes...)}), s.Nodes[0])}))
 	snapshot, err := s.Ledger.Snapshot()
 	wantErr(f, err, "")
 	f.Fuzz(func(t *testing.T, entry []byte) {

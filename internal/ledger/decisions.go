@@ -56,7 +56,7 @@ func propose(s *state, o *order) (any, error) {
 	}
 	s.decisions[d.ID] = d
 	s.proposals[key] = d.ID
-	s.touchedDecisions = append(s.touchedDecisions, d.ID)
+	s.change.Decisions = append(s.change.Decisions, d.ID)
 	return opening, nil
 }
 
@@ -207,7 +207,7 @@ func vote(s *state, o *order) (any, error) {
 	if state != consensus.Open {
 		d.Decided = leafOf(o, d.Verdict)
 	}
-	s.touchedDecisions = append(s.touchedDecisions, d.ID)
+	s.change.Decisions = append(s.change.Decisions, d.ID)
 	return d.Verdict, nil
 }
 
@@ -235,7 +235,8 @@ func (s *state) conclude(d *Decision, state consensus.State) {
 }
 
 // expireDecisions ends, at a tick, the decisions whose deadline is over: silence rejects.
-func (s *state) expireDecisions(tick audit.Leaf) {
+// Reports whether there were any.
+func (s *state) expireDecisions(tick audit.Leaf) (ended bool) {
 	for _, id := range slices.Clone(s.open) {
 		d := s.decisions[id]
 		if d.Opening.Deadline > s.now {
@@ -243,8 +244,10 @@ func (s *state) expireDecisions(tick audit.Leaf) {
 		}
 		s.conclude(d, consensus.Expired)
 		d.Decided = tick
-		s.touchedDecisions = append(s.touchedDecisions, id)
+		s.change.Decisions = append(s.change.Decisions, id)
+		ended = true
 	}
+	return ended
 }
 
 // consume claims an approved decision for its executor and that executor's spent store, once.
@@ -270,7 +273,7 @@ func consume(s *state, o *order) (any, error) {
 	}
 	d.Consumed = consensus.Consumption{Proposal: d.ID, Executor: o.Author, Store: body.Store, First: true, At: s.now}
 	d.Claimed = leafOf(o, d.Consumed)
-	s.touchedDecisions = append(s.touchedDecisions, d.ID)
+	s.change.Decisions = append(s.change.Decisions, d.ID)
 	return d.Consumed, nil
 }
 
@@ -316,8 +319,8 @@ func report(s *state, o *order) (any, error) {
 	} else {
 		o.author.Failed++
 	}
-	s.touchedMembers = append(s.touchedMembers, o.Author)
-	s.touchedDecisions = append(s.touchedDecisions, d.ID)
+	s.change.Members = append(s.change.Members, o.Author)
+	s.change.Decisions = append(s.change.Decisions, d.ID)
 	return body, nil
 }
 

@@ -17,25 +17,33 @@ import (
 	"github.com/seed-3e86d5b2/conclave/registry"
 )
 
-// Entry is what stands in one log entry: a node's tick, if time is to move, and a command, if there is one.
+// Entry is what stands in one log entry: ticks of nodes, if they have a time to tell, and a command, if there is one.
 type Entry struct {
-	Tick    []byte `cbor:"1,keyasint,omitempty"` // cosigned command of type tick
-	Command []byte `cbor:"2,keyasint,omitempty"` // cosigned command
+	Ticks   [][]byte `cbor:"1,keyasint,omitempty"` // cosigned commands of type tick, at most wire.MaxCosigners
+	Command []byte   `cbor:"2,keyasint,omitempty"` // cosigned command
+}
+
+// Change is what one entry changed, for who keeps something in step with the ledger.
+type Change struct {
+	Members   []identity.ID // principals changed
+	Decisions []wire.Digest // decisions opened, voted on, ended, consumed or reported
+	Roster    bool          // there is a new roster
+	All       bool          // a snapshot was restored: anything may differ
 }
 
 // Ledger is a [consensus.Machine] over the realm's state. Its methods are safe for concurrent use.
 type Ledger struct {
 	mu      sync.RWMutex
 	state   *state
-	changed func([]identity.ID, []wire.Digest)
+	changed func(Change)
 }
 
 var _ consensus.Machine = (*Ledger)(nil)
 
 // New returns the ledger of a realm as its genesis leaves it: the roots as operators, nobody else, no decision. The
-// policy must be the one the genesis names. The function changed, if not nil, is called after each entry with the
-// principals and decisions that it changed, in the goroutine that applies; with two nils after a restore.
-func New(realm wire.Realm, genesis []byte, p policy.Policy, changed func([]identity.ID, []wire.Digest)) (*Ledger, error) {
+// policy must be the one the genesis names. The function changed, if not nil, is called after each entry with
+// what it changed, and after a restore, in the goroutine that applies.
+func New(realm wire.Realm, genesis []byte, p policy.Policy, changed func(Change)) (*Ledger, error) {
 	authority, err := identity.VerifyChain(realm, genesis, nil, 0)
 	if err != nil {
 		return nil, err
@@ -50,21 +58,21 @@ func New(realm wire.Realm, genesis []byte, p policy.Policy, changed func([]ident
 		return nil, fmt.Errorf("%w: genesis and policy differ on whether the realm is solo", wire.ErrMalformed)
 	}
 	if changed == nil {
-		changed = func([]identity.ID, []wire.Digest) {}
+		changed = func(Change) {}
 	}
 	return &Ledger{state: newState(authority, genesis, p), changed: changed}, nil
 }
 
-// Apply implements [consensus.Machine]. It answers with the encoded [registry.Answer] of the command, or of the tick
-// where the entry holds only that.
+// Apply implements [consensus.Machine]. It answers with the encoded [registry.Answer] of the command, or of the last
+// tick where the entry holds only ticks: those that left no leaf answer with the size of the tree as their index.
 func (l *Ledger) Apply(_ uint64, entry []byte) []byte {
 	l.mu.Lock()
 	s := l.state
-	s.touchedMembers, s.touchedDecisions = nil, nil
+	s.change = Change{}
 	answer := s.applyEntry(entry)
-	members, decisions := s.touchedMembers, s.touchedDecisions
+	change := s.change
 	l.mu.Unlock()
-	l.changed(members, decisions)
+	l.changed(change)
 	b, err := wire.Encode(answer)
 	if err != nil {
 		panic(err) // an answer holds integers, texts and bytes
@@ -88,7 +96,7 @@ func (l *Ledger) Restore(snapshot []byte) error {
 	}
 	l.mu.Unlock()
 	if err == nil {
-		l.changed(nil, nil)
+		l.changed(Change{All: true})
 	}
 	return err
 }

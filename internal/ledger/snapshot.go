@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/seed-3e86d5b2/conclave/consensus"
 	"github.com/seed-3e86d5b2/conclave/identity"
@@ -16,6 +17,8 @@ import (
 // snapshots. The SHA-256 of all of them stands at the end.
 const (
 	recordHeader   = 'h'
+	recordRoster   = 'r'
+	recordClock    = 'c'
 	recordMember   = 'm'
 	recordToken    = 't'
 	recordDecision = 'd'
@@ -23,13 +26,18 @@ const (
 	recordLeaves   = 'l'
 )
 
+// snapshotFormat is the one written and read. Format 1 had one clock and no rosters.
+const snapshotFormat = 2
+
 type snapshotHeader struct {
-	Format  uint64        `cbor:"1,keyasint"` // 1
+	Format  uint64        `cbor:"1,keyasint"` // 2
 	Realm   wire.Realm    `cbor:"2,keyasint"`
 	Now     int64         `cbor:"3,keyasint"`
 	Chain   wire.Digest   `cbor:"4,keyasint"`
 	SweepAt int64         `cbor:"5,keyasint"`
 	Open    []wire.Digest `cbor:"6,keyasint,omitempty"`
+	Head    int64         `cbor:"7,keyasint"` // log time at the newest leaf
+	Feature uint64        `cbor:"8,keyasint"`
 }
 
 type usedToken struct {
@@ -40,10 +48,19 @@ type usedToken struct {
 func (s *state) encode() ([]byte, error) {
 	var out bytes.Buffer
 	header := snapshotHeader{
-		Format: 1, Realm: s.authority.Realm, Now: s.now, Chain: s.chain, SweepAt: s.sweepAt, Open: s.open,
+		Format: snapshotFormat, Realm: s.authority.Realm, Now: s.now, Chain: s.chain, SweepAt: s.sweepAt, Open: s.open,
+		Head: s.headTime, Feature: s.feature,
 	}
 	if err := writeRecord(&out, recordHeader, header); err != nil {
 		return nil, err
+	}
+	for _, roster := range s.rosters {
+		appendRecord(&out, recordRoster, roster)
+	}
+	for _, node := range sortedKeys(s.clocks, identity.ID.Compare) {
+		if err := writeRecord(&out, recordClock, s.clocks[node]); err != nil {
+			return nil, err
+		}
 	}
 	for _, id := range sortedKeys(s.members, identity.ID.Compare) {
 		if err := writeRecord(&out, recordMember, s.members[id]); err != nil {
@@ -118,6 +135,9 @@ func decodeState(old *state, snapshot []byte) (*state, error) {
 	if err := readRecords(s, snapshot[:records]); err != nil {
 		return nil, err
 	}
+	if err := s.seat(); err != nil {
+		return nil, err
+	}
 	for _, id := range s.open {
 		if _, ok := s.decisions[id]; !ok {
 			return nil, fmt.Errorf("%w: open decision missing", errSnapshot)
@@ -130,6 +150,26 @@ func decodeState(old *state, snapshot []byte) (*state, error) {
 		return nil, fmt.Errorf("%w: re-encoding differs", errSnapshot)
 	}
 	return s, nil
+}
+
+// seat makes out of what a snapshot told who the nodes are, and checks that clocks and head are of them.
+func (s *state) seat() (err error) {
+	if s.authority, err = identity.VerifyChain(s.authority.Realm, s.genesis, s.rosters, 0); err != nil {
+		return fmt.Errorf("%w: %w", errSnapshot, err)
+	}
+	for node, t := range s.clocks {
+		if !slices.Contains(s.authority.Nodes, node) || t.Time <= 0 || t.Time > maxTime {
+			return fmt.Errorf("%w: clock of %s", errSnapshot, node)
+		}
+	}
+	size := s.tree.Size()
+	if s.headTime > s.now || (size == 0 && s.headTime != 0) {
+		return fmt.Errorf("%w: time at the newest leaf", errSnapshot)
+	}
+	if size > 0 {
+		s.marks[size] = mark{time: s.headTime, roster: s.authority.Number, chain: s.chain}
+	}
+	return nil
 }
 
 // chainOf returns the chained digest of the leaves, as record makes it.
@@ -162,6 +202,14 @@ func readRecord(s *state, kind byte, body []byte) error {
 	switch kind {
 	case recordHeader:
 		return readHeader(s, body)
+	case recordRoster:
+		s.rosters = append(s.rosters, bytes.Clone(body))
+	case recordClock:
+		var t told
+		if err := wire.Decode(body, &t); err != nil {
+			return err
+		}
+		s.clocks[t.Node] = t
 	case recordMember:
 		var m Member
 		if err := wire.Decode(body, &m); err != nil {
@@ -204,13 +252,14 @@ func readHeader(s *state, body []byte) error {
 	if err := wire.Decode(body, &h); err != nil {
 		return err
 	}
-	if h.Format != 1 {
+	if h.Format != snapshotFormat {
 		return wire.ErrVersion
 	}
 	if h.Realm != s.authority.Realm {
 		return identity.ErrWrongRealm
 	}
-	s.now, s.chain, s.sweepAt, s.open = h.Now, h.Chain, h.SweepAt, h.Open
+	s.now, s.chain, s.sweepAt, s.open, s.feature = h.Now, h.Chain, h.SweepAt, h.Open, h.Feature
+	s.headTime = h.Head
 	return nil
 }
 

@@ -33,7 +33,7 @@ func pick[T any](w *walk, list []T) T { return list[w.random.IntN(len(list))] }
 func (w *walk) step(n int) {
 	agent, person := w.random.IntN(len(w.agents)), w.random.IntN(len(w.people))
 	a, p := w.agents[agent], w.people[person]
-	switch w.random.IntN(14) {
+	switch w.random.IntN(17) {
 	case 0:
 		w.Tick(w.random.Int64N(10 * minute))
 	case 1:
@@ -72,6 +72,36 @@ func (w *walk) step(n int) {
 		w.Apply(pick(w, w.past)) // again
 	case 13:
 		w.Do(a, registry.TypeCard, w.card(a, w.random.Uint64N(5)+1, "review.code"))
+	case 14, 15:
+		w.tell()
+	case 16:
+		w.reseat()
+	}
+}
+
+// tell has some nodes tell some times, late and early, twice, and beside a command.
+func (w *walk) tell() {
+	var e ledger.Entry
+	for range w.random.IntN(4) {
+		e.Ticks = append(e.Ticks, w.Told(pick(w, w.World.Nodes), w.Now+w.random.Int64N(20_000)-10_000))
+	}
+	e.Ticks = append(e.Ticks, []byte("no tick"))
+	if w.random.IntN(2) == 0 {
+		e.Command = pick(w, w.past)
+	}
+	w.Entry(e)
+}
+
+// reseat changes the roster: one joins, all that join count, or one leaves.
+func (w *walk) reseat() {
+	w.Tick(1)
+	switch {
+	case len(w.Joining) > 0 && w.random.IntN(2) == 0:
+		w.Promote()
+	case len(w.World.Nodes)+len(w.Joining) < 5:
+		w.Admit()
+	case len(w.World.Nodes) > 1:
+		w.Remove(pick(w, w.World.Nodes))
 	}
 }
 
@@ -304,7 +334,7 @@ func TestForgedSnapshotsAreRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) { wantErr(t, s.Ledger.Restore(resealed(snapshot, change)), fault.Malformed) })
 	}
 	t.Run("another format", func(t *testing.T) {
-		wantErr(t, s.Ledger.Restore(resealed(snapshot, func(r [][]byte) [][]byte { r[0][7] = 2; return r })), fault.Malformed)
+		wantErr(t, s.Ledger.Restore(resealed(snapshot, func(r [][]byte) [][]byte { r[0][7] = 1; return r })), fault.Malformed)
 	})
 }
 
@@ -327,4 +357,123 @@ func FuzzRestore(f *testing.F) {
 			t.Fatalf("read %x, written %x (%v)", sealed, again, err)
 		}
 	})
+}
+
+// header and clock are what the snapshot's records of these kinds hold.
+type header struct {
+	Format  uint64        `cbor:"1,keyasint"`
+	Realm   wire.Realm    `cbor:"2,keyasint"`
+	Now     int64         `cbor:"3,keyasint"`
+	Chain   wire.Digest   `cbor:"4,keyasint"`
+	SweepAt int64         `cbor:"5,keyasint"`
+	Open    []wire.Digest `cbor:"6,keyasint,omitempty"`
+	Head    int64         `cbor:"7,keyasint"`
+	Feature uint64        `cbor:"8,keyasint"`
+}
+
+type clock struct {
+	Node    identity.ID `cbor:"1,keyasint"`
+	Time    int64       `cbor:"2,keyasint"`
+	Feature uint64      `cbor:"3,keyasint,omitempty"`
+}
+
+// rewritten returns the record with its content changed.
+func rewritten[T any](t testing.TB, record []byte, change func(*T)) []byte {
+	t.Helper()
+	var v T
+	wantErr(t, wire.Decode(record[5:], &v), "")
+	change(&v)
+	return sealedRecord(record[0], mustEncode(t, v))
+}
+
+func sealedRecord(kind byte, body []byte) []byte {
+	n := len(body)
+	return append([]byte{kind, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}, body...)
+}
+
+// Who the nodes are, and what time they told, must fit together in a snapshot.
+func TestForgedRostersAndClocksAreRefused(t *testing.T) {
+	s := several(t, 3)
+	s.Admit()
+	s.Admit()
+	s.Entry(ledger.Entry{Ticks: [][]byte{s.Told(s.Nodes[1], s.Now+5), s.Told(s.Nodes[2], s.Now+5)}})
+	snapshot, stranger := snapshotOf(t, s.Ledger), s.Signer(identity.Node)
+	_, wrong := s.Newcomer()
+	first := func(records [][]byte, kind byte) int {
+		return slices.IndexFunc(records, func(r []byte) bool { return r[0] == kind })
+	}
+	head := func(change func(*header)) func([][]byte) [][]byte {
+		return func(r [][]byte) [][]byte { r[0] = rewritten(t, r[0], change); return r }
+	}
+	told := func(change func(*clock)) func([][]byte) [][]byte {
+		return func(r [][]byte) [][]byte { i := first(r, 'c'); r[i] = rewritten(t, r[i], change); return r }
+	}
+	for _, row := range []struct {
+		name   string
+		change func(r [][]byte) [][]byte
+		ok     bool
+	}{
+		{"honest", func(r [][]byte) [][]byte { return r }, true},
+		{"rewritten as it was", head(func(*header) {}), true},
+		{"another time at the newest leaf", head(func(h *header) { h.Head-- }), true}, // only the log knows better
+		{"no later time at the newest leaf than log time", head(func(h *header) { h.Head = h.Now + 1 }), false},
+		{"without the last roster", func(r [][]byte) [][]byte { i := first(r, 'r'); return slices.Delete(r, i+1, i+2) }, true},
+		{"without the first roster", func(r [][]byte) [][]byte { i := first(r, 'r'); return slices.Delete(r, i, i+1) }, false},
+		{"rosters in the wrong order", func(r [][]byte) [][]byte { i := first(r, 'r'); r[i], r[i+1] = r[i+1], r[i]; return r }, false},
+		{"a roster twice", func(r [][]byte) [][]byte { i := first(r, 'r'); return slices.Insert(r, i, r[i]) }, false},
+		{"a roster that nobody signed", func(r [][]byte) [][]byte {
+			return slices.Insert(r, first(r, 'c'), sealedRecord('r', s.Sign(wrong, stranger)))
+		}, false},
+		{"a stranger's clock", told(func(c *clock) { c.Node = stranger.ID() }), false},
+		{"the clock of one that joins", told(func(c *clock) { c.Node = s.Joining[0].ID() }), false},
+		{"a clock before the beginning", told(func(c *clock) { c.Time = 0 }), false},
+		{"a clock after the year 9999", told(func(c *clock) { c.Time = 253_402_300_800_000 }), false},
+		{"a clock twice", func(r [][]byte) [][]byte { i := first(r, 'c'); return slices.Insert(r, i, r[i]) }, false},
+		{"clocks in the wrong order", func(r [][]byte) [][]byte { i := first(r, 'c'); r[i], r[i+1] = r[i+1], r[i]; return r }, false},
+		{"spoilt clock", func(r [][]byte) [][]byte { r[first(r, 'c')][5] ^= 1; return r }, false},
+		{"spoilt roster", func(r [][]byte) [][]byte { r[first(r, 'r')][9] ^= 1; return r }, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			want := fault.Malformed
+			if row.ok {
+				want = ""
+			}
+			l, err := ledger.New(s.Realm, s.Genesis, s.Policy, nil)
+			wantErr(t, err, "")
+			wantErr(t, l.Restore(resealed(snapshot, row.change)), want)
+		})
+	}
+	empty, err := ledger.New(s.Realm, s.Genesis, s.Policy, nil)
+	wantErr(t, err, "")
+	nothing := snapshotOf(t, empty)
+	wantErr(t, empty.Restore(nothing), "")
+	forged := head(func(h *header) { h.Now, h.Head = 2, 1 })
+	wantErr(t, empty.Restore(resealed(nothing, forged)), fault.Malformed) // a time at a leaf that is not there
+}
+
+// What a restored ledger says of nodes, times and rosters is what the one before said, and it goes on alike.
+func TestRestoredNodes(t *testing.T) {
+	s := several(t, 3)
+	s.Grow(2)
+	s.Entry(ledger.Entry{Ticks: [][]byte{s.Told(s.Nodes[1], s.Now+50), s.Told(s.Nodes[4], s.Now+70)}})
+	again := restored(t, s.World, s.Ledger)
+	for _, n := range s.Nodes {
+		got, ok := again.Told(n.ID())
+		if want, known := s.Ledger.Told(n.ID()); got != want || ok != known {
+			t.Errorf("got %d, %t, want %d, %t", got, ok, want, known)
+		}
+	}
+	a, b := again.Authority(), s.Ledger.Authority()
+	if a.Number != b.Number || a.Latest() != b.Latest() || !slices.Equal(a.Nodes, b.Nodes) || a.Majority() != 3 {
+		t.Errorf("got %+v, want %+v", a, b)
+	}
+	if len(again.Rosters()) != 3 || again.Feature() != 1 || again.Now() != s.Ledger.Now() || again.Head() != s.Ledger.Head() {
+		t.Errorf("%d rosters, feature %d, time %d, %+v", len(again.Rosters()), again.Feature(), again.Now(), again.Head())
+	}
+	entry := mustEncode(t, ledger.Entry{Ticks: [][]byte{s.Told(s.Nodes[0], s.Now+60)}})
+	s.Ledger.Apply(1, entry)
+	again.Apply(1, entry)
+	if again.Now() != s.Now+50 || !bytes.Equal(snapshotOf(t, again), snapshotOf(t, s.Ledger)) {
+		t.Errorf("time %d", again.Now()-s.Now)
+	}
 }

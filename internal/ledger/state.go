@@ -70,22 +70,26 @@ type remembered struct {
 type state struct {
 	authority *identity.Authority
 	genesis   []byte
+	rosters   [][]byte // cosigned, those after the genesis, oldest first
 	policy    policy.Policy
-	now       int64       // log time, Unix milliseconds
-	chain     wire.Digest // over all leaves: equal on equal replicas
+	now       int64                // log time, Unix milliseconds
+	clocks    map[identity.ID]told // of the roster's nodes
+	feature   uint64               // feature level
+	chain     wire.Digest          // over all leaves: equal on equal replicas
 	tree      *merkle.Tree
+	headTime  int64           // log time at the newest leaf
+	marks     map[uint64]mark // by size, for heads; of these a snapshot holds the newest
 	members   map[identity.ID]*Member
 	names     map[string]identity.ID
 	keys      map[wire.PublicKey]identity.ID // whose current identity key it is
-	tokens    map[wire.Digest]int64          // used enrolment tokens, until they expire
+	tokens    map[wire.Digest]int64          // used tokens of agents and nodes, until they expire
 	decisions map[wire.Digest]*Decision
 	proposals map[answerKey]wire.Digest // decisions by proposer and nonce
 	open      []wire.Digest             // undecided, in order of opening
 	answers   map[answerKey]remembered
 	sweepAt   int64 // log time at which expired tokens and answers go next
 
-	touchedMembers   []identity.ID
-	touchedDecisions []wire.Digest
+	change Change // by the entry being applied
 }
 
 const sweepEvery = 60 * 1000 // ms of log time
@@ -94,7 +98,7 @@ func newState(a *identity.Authority, genesis []byte, p policy.Policy) *state {
 	s := &state{
 		authority: a, genesis: genesis, policy: p, tree: &merkle.Tree{},
 		members: map[identity.ID]*Member{}, names: map[string]identity.ID{}, keys: map[wire.PublicKey]identity.ID{},
-		tokens:    map[wire.Digest]int64{},
+		clocks: map[identity.ID]told{}, marks: map[uint64]mark{}, tokens: map[wire.Digest]int64{},
 		decisions: map[wire.Digest]*Decision{}, proposals: map[answerKey]wire.Digest{}, answers: map[answerKey]remembered{},
 	}
 	for i, root := range a.Roots {

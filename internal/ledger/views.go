@@ -43,7 +43,7 @@ func (l *Ledger) Now() int64 {
 	return l.state.now
 }
 
-// Size returns how many commands have been applied.
+// Size returns how many leaves the tree has: one for each command applied and each tick that ended decisions.
 func (l *Ledger) Size() uint64 {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -60,6 +60,10 @@ func (l *Ledger) Admissible(raw []byte) error {
 	}
 	l.mu.RLock()
 	defer l.mu.RUnlock()
+	if c.Claim.Type == registry.TypeTick {
+		_, err := l.state.timeTold(c)
+		return err
+	}
 	s, id := l.state, c.ID(l.state.authority.Realm)
 	if before, ok := s.answers[answerKey{Author: c.Claim.Author, Nonce: c.Claim.Nonce}]; ok && before.answers(id, raw) {
 		return nil // it will get its old answer
@@ -79,6 +83,8 @@ func (l *Ledger) Admissible(raw []byte) error {
 		return invited(s, o)
 	case registry.TypePropose:
 		return mayPropose(s, o)
+	case registry.TypeRoster:
+		return maySucceed(s, o)
 	}
 	return nil
 }
@@ -143,17 +149,6 @@ func (l *Ledger) Ticket(id identity.ID, now int64) (trust.Ticket, error) {
 		Epoch: m.Epoch, Card: m.CardID, Serves: m.Serves, Policy: s.policy.Digest(), Roster: s.authority.Number,
 		Index: s.tree.Size(), Issued: now, Expires: now + trust.MaxTicketLife,
 	}, nil
-}
-
-// Head returns what a head over all commands so far says. The node signs it, once a size.
-func (l *Ledger) Head() audit.Head {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	s := l.state
-	return audit.Head{
-		Version: 1, Roster: s.authority.Number, Size: s.tree.Size(), Root: wire.Digest(s.tree.Root()), Time: s.now,
-		State: s.chain,
-	}
 }
 
 // Inclusion returns the proof that a leaf stands under the head of the size.
@@ -224,8 +219,8 @@ func (l *Ledger) NextDeadline() int64 {
 	return next
 }
 
-// Certificate assembles the certificate of an approved decision under a signed head of the size. Errors: [ErrUnknown],
-// [ErrPending], [ErrRejected].
+// Certificate assembles the certificate of an approved decision under a signed head of the size, with the rosters up to
+// the one that the head names. Errors: [ErrUnknown], [ErrPending], [ErrRejected], those of bytes that are no head.
 func (l *Ledger) Certificate(id wire.Digest, head []byte, size uint64) (consensus.Certificate, error) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -241,9 +236,14 @@ func (l *Ledger) Certificate(id wire.Digest, head []byte, size uint64) (consensu
 	default:
 		return consensus.Certificate{}, fmt.Errorf("%w: %s", ErrRejected, d.Verdict.State)
 	}
+	under, err := wire.ParseCosigned[audit.Head](head, wire.MaxStatement)
+	if err != nil {
+		return consensus.Certificate{}, err
+	}
+	rosters := s.rosters[:min(under.Claim.Roster, uint64(len(s.rosters)))]
 	c := consensus.Certificate{
-		Realm: s.authority.Realm, Genesis: s.genesis, Policy: s.policy.Encode(), Proposal: d.Proposal,
-		Opening: d.Opening, Ballots: slices.Clone(d.Ballots), Verdict: d.Verdict, Head: head,
+		Realm: s.authority.Realm, Genesis: s.genesis, Rosters: slices.Clone(rosters), Policy: s.policy.Encode(),
+		Proposal: d.Proposal, Opening: d.Opening, Ballots: slices.Clone(d.Ballots), Verdict: d.Verdict, Head: head,
 	}
 	if c.Opened, err = encodedInclusion(s, d.Opened, size); err != nil {
 		return consensus.Certificate{}, err

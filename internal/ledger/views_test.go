@@ -103,6 +103,10 @@ func TestHeadAndRoot(t *testing.T) {
 	s := standard(t)
 	early := s.Ledger.Head()
 	s.Tick(1)
+	if got := s.Ledger.Head(); got != early {
+		t.Errorf("time passed, and size %d has two heads: %+v and %+v", early.Size, early, got)
+	}
+	s.Must(s.a, registry.TypeStatus, quarantine(s.worker.ID()))
 	late := s.Ledger.Head()
 	if late.Size != early.Size+1 || late.Root == early.Root || late.State == early.State || late.Time != s.Now {
 		t.Errorf("got %+v after %+v", late, early)
@@ -140,14 +144,17 @@ func TestCertificateOfTheUndecided(t *testing.T) {
 	decidedLater := s.approved()
 	d, err := s.Ledger.Decision(decidedLater.Proposal)
 	wantErr(t, err, "")
-	if _, err := s.Ledger.Certificate(d.ID, nil, d.Decided.Index); err != nil {
-		t.Error(err)
+	head, size := s.Head()
+	if _, err := s.Ledger.Certificate(d.ID, head, size); err != nil || size != d.Decided.Index {
+		t.Error(size, err)
 	}
-	if _, err := s.Ledger.Certificate(d.ID, nil, d.Decided.Index-1); err == nil {
+	if _, err := s.Ledger.Certificate(d.ID, head, size-1); err == nil {
 		t.Error("a certificate under a head that does not cover the verdict")
 	}
 	late := s.approved()
-	if _, err := s.Ledger.Certificate(late.Proposal, nil, 3); err == nil {
+	if _, err := s.Ledger.Certificate(late.Proposal, head, 3); err == nil {
 		t.Error("a certificate under a head of before")
 	}
+	_, err = s.Ledger.Certificate(d.ID, []byte("head"), size)
+	wantErr(t, err, fault.Malformed)
 }

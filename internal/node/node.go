@@ -20,6 +20,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/consensus/raftlog"
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/datadir"
+	"github.com/seed-3e86d5b2/conclave/internal/mesh"
 	"github.com/seed-3e86d5b2/conclave/internal/metrics"
 	"github.com/seed-3e86d5b2/conclave/internal/registrar"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
@@ -33,6 +34,7 @@ const minFree = 64 << 20
 type Config struct {
 	Dir     string       // data directory, made by [Init]
 	Listen  string       // host:port instead of the one in conclave.yaml; empty: that one
+	Cluster string       // host:port for other nodes instead of the one in conclave.yaml; empty: that one
 	Metrics string       // host:port of this machine alone for metrics and health; empty: nowhere
 	Version string       // of the program, for status
 	Logger  *slog.Logger // discards if nil; never gets payloads or keys
@@ -48,6 +50,8 @@ type Node struct {
 	registrar *registrar.Registrar
 	broker    *broker.Broker
 	conn      bus.Conn
+	cluster   *cluster // nil: this node stays alone
+	live      running  // the same, for those who may ask before the node has opened
 	meter     *metrics.Meter
 	monitor   atomic.Pointer[metrics.Server] // nil if metrics are served nowhere, or not yet
 	strangers strangers                      // what refused connections may write into the trail
@@ -59,7 +63,26 @@ type Node struct {
 	closing error
 }
 
-// Open starts the node of a data directory: lock, trail, log, broker, control, metrics, in this order. It returns when
+// override returns the settings with what the configuration says instead.
+func (c Config) override(s Settings) Settings {
+	if c.Listen != "" {
+		s.Listen = c.Listen
+	}
+	if c.Cluster != "" {
+		s.Cluster = c.Cluster
+	}
+	return s
+}
+
+// running is what of a node runs already.
+type running struct {
+	registrar atomic.Pointer[registrar.Registrar]
+	log       atomic.Pointer[raftlog.Log]
+	broker    atomic.Pointer[broker.Broker]
+}
+
+// Open starts the node of a data directory: lock, trail, links to other nodes, log, broker, control, metrics, in this
+// order. It returns when
 // agents can connect. Errors carry codes: not initialised, in use, loose modes, newer version, disk full, too few root
 // signatures, forked, a metrics address that others can reach.
 func Open(ctx context.Context, config Config) (*Node, error) {
@@ -88,6 +111,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if n.contents, err = load(n.config.Dir); err != nil {
 		return err
 	}
+	n.contents.settings = n.config.override(n.contents.settings)
 	trailDir, err := n.dir.Sub("trail")
 	if err != nil {
 		return err
@@ -95,9 +119,15 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if n.trail, err = filetrail.Open(trailDir); err != nil {
 		return err
 	}
+	if n.contents.settings.Cluster != "" {
+		if n.cluster, err = n.openCluster(); err != nil {
+			return err
+		}
+	}
 	if n.registrar, err = registrar.Open(ctx, n.registrarConfig()); err != nil {
 		return err
 	}
+	n.live.registrar.Store(n.registrar)
 	if err := n.openBus(ctx); err != nil {
 		return err
 	}
@@ -107,48 +137,84 @@ func (n *Node) open(ctx context.Context) (err error) {
 	watching, stop := context.WithCancel(context.Background())
 	n.stop = stop
 	n.running.Go(func() { n.watchLog(watching) })
+	if n.cluster != nil {
+		n.running.Go(func() { n.cluster.greet(watching) })
+		n.running.Go(func() { n.cluster.attend(watching) })
+	}
 	n.registrar.Record(audit.Entry{Door: audit.Running, Subject: n.ID().String(), Detail: "started"})
 	return n.registrar.Err()
 }
 
 func (n *Node) registrarConfig() registrar.Config {
-	return registrar.Config{
+	c := registrar.Config{
 		Realm: n.contents.realm, Genesis: n.contents.genesis, Policy: n.contents.policy, Signer: n.contents.signer,
-		Keeper: headFile(filepath.Join(n.config.Dir, "head.cbor")), Trail: n.trail, Address: n.Addr,
+		Keeper: keptFile(filepath.Join(n.config.Dir, "head.cbor")), Trail: n.trail, Address: n.Addr,
 		Monitor: n.MetricsAddr, Meter: n.meter, Version: n.config.Version,
-		Logger: n.config.Logger.With("part", "registrar"),
-		OpenLog: func(ctx context.Context, m consensus.Machine) (consensus.Log, error) {
-			dir, err := n.dir.Sub("raft")
-			if err != nil {
-				return nil, err
-			}
-			n.log, err = raftlog.Open(ctx, raftlog.Config{
-				Dir: dir, NodeKey: n.ID().String(), Machine: m, Logger: n.config.Logger.With("part", "raft"),
-			})
-			return meteredLog{n.log, n.meter}, err
-		},
+		Logger: n.config.Logger.With("part", "registrar"), OpenLog: n.openLog,
 	}
+	if n.cluster != nil {
+		c.Peers, c.Cluster, c.Seats = n.cluster, n.cluster, keptFile(filepath.Join(n.config.Dir, seatFile))
+	}
+	return c
 }
 
-func (n *Node) openBus(ctx context.Context) (err error) {
-	listen := n.config.Listen
-	if listen == "" {
-		listen = n.contents.settings.Listen
+func (n *Node) openLog(ctx context.Context, m consensus.Machine, realm func() *identity.Authority) (consensus.Log, error) {
+	dir, err := n.dir.Sub("raft")
+	if err != nil {
+		return nil, err
 	}
-	n.broker, err = broker.Start(broker.Config{
-		Realm: n.Realm(), Node: n.ID(), Key: n.contents.signer.Key(), Listen: listen, OnEvent: n.onConnection,
-		Gate: gate{n.registrar}, Logger: n.config.Logger.With("part", "broker"),
-	})
+	config := raftlog.Config{
+		Dir: dir, NodeKey: n.ID().String(), Machine: m, Logger: n.config.Logger.With("part", "raft"),
+	}
+	if c := n.cluster; c != nil {
+		c.authority.Store(&realm)
+		config.Streams, config.Forward = raftStreams{c.mesh.Streams(mesh.Raft)}, c.forward
+		config.AskBarrier, config.Applied = c.askBarrier, c.applied
+		config.Joins = len(c.ruling().Members()) > 1
+	}
+	n.log, err = raftlog.Open(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	n.live.log.Store(n.log)
+	return meteredLog{n.log, n.meter}, nil
+}
+
+func (n *Node) openBus(ctx context.Context) error {
+	config, err := n.brokerConfig()
 	if err != nil {
 		return err
 	}
+	if n.broker, err = broker.Start(config); err != nil {
+		return err
+	}
+	n.live.broker.Store(n.broker)
 	if n.conn, err = n.broker.Connect(ctx, bus.Observer{}); err != nil {
 		return err
 	}
 	return n.registrar.Serve(n.conn, n.broker)
 }
 
-// Close stops the node: control, connections, log, trail, metrics, lock, in this order. A command that was acknowledged
+func (n *Node) brokerConfig() (broker.Config, error) {
+	c := broker.Config{
+		Realm: n.Realm(), Node: n.ID(), Key: n.contents.signer.Key(), Listen: n.contents.settings.Listen,
+		OnEvent: n.onConnection, Gate: gate{n.registrar}, Logger: n.config.Logger.With("part", "broker"),
+	}
+	if n.cluster == nil {
+		return c, nil
+	}
+	listen, err := n.contents.settings.routesListen()
+	if err != nil {
+		return c, err
+	}
+	c.Cluster = &broker.Cluster{
+		Listen: listen, Name: bus.TokenOf(wire.Digest(n.Realm())).String(), Members: n.cluster.members,
+	}
+	return c, nil
+}
+
+// Close stops the node: it has another one lead if it leads, then ends control, connections, log, links, trail, metrics
+// and lock, in this order. A command that was acknowledged
 // is on disk. Calling it again returns the same error.
 func (n *Node) Close() error {
 	n.close.Do(func() { n.closing = n.shutdown() })
@@ -160,6 +226,9 @@ func (n *Node) shutdown() (err error) {
 	if n.stop != nil {
 		n.stop()
 		n.running.Wait()
+	}
+	if n.cluster != nil && n.log != nil {
+		n.cluster.yield()
 	}
 	if n.registrar != nil {
 		n.registrar.Quiet()
@@ -175,6 +244,9 @@ func (n *Node) shutdown() (err error) {
 	if n.registrar != nil {
 		n.registrar.Record(audit.Entry{Door: audit.Running, Subject: n.ID().String(), Detail: "stopped"})
 		err = errors.Join(err, n.registrar.Close())
+	}
+	if n.cluster != nil {
+		err = errors.Join(err, n.cluster.mesh.Close())
 	}
 	if n.trail != nil {
 		err = errors.Join(err, n.trail.Close())
@@ -215,6 +287,9 @@ func (n *Node) watchLog(ctx context.Context) {
 // onConnection records what happens at the broker's door.
 func (n *Node) onConnection(e broker.Event) {
 	n.count(e)
+	if e.Kind == broker.Admitted {
+		n.registrar.Entered(e.Principal, e.Process)
+	}
 	if e.Kind == broker.Left {
 		n.registrar.Left(e.Principal, e.Process)
 		return
@@ -252,13 +327,13 @@ func (g gate) AdmitInvited(token []byte, connect wire.PublicKey, now int64) (bro
 	return broker.Admission(a), err
 }
 
-// headFile keeps the last signed head in a file.
-type headFile string
+// keptFile keeps the newest of what this node has signed in a file.
+type keptFile string
 
-var _ registrar.Keeper = headFile("")
+var _ registrar.Keeper = keptFile("")
 
 // Load implements [registrar.Keeper].
-func (f headFile) Load() ([]byte, error) {
+func (f keptFile) Load() ([]byte, error) {
 	raw, err := datadir.ReadPrivate(string(f), wire.MaxStatement)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -267,7 +342,7 @@ func (f headFile) Load() ([]byte, error) {
 }
 
 // Save implements [registrar.Keeper].
-func (f headFile) Save(head []byte) error { return datadir.WritePrivate(string(f), head) }
+func (f keptFile) Save(head []byte) error { return datadir.WritePrivate(string(f), head) }
 
 // Conn returns the node's own connection, which may use every subject of the realm: what a hostile node could do on
 // the bus. Demonstrations and tests attack agents over it.

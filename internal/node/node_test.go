@@ -47,7 +47,7 @@ func initialise(t *testing.T, dir, preset string, roots ...identity.Signer) wire
 		ids = append(ids, r.ID())
 	}
 	slices.SortFunc(ids, identity.ID.Compare)
-	realm, err := Init(dir, Plan{Policy: p, Roots: ids, Listen: "127.0.0.1:0", Nonce: [16]byte{1}, Now: time.Now().UnixMilli()})
+	realm, err := Init(dir, Plan{Policy: p, Roots: ids, Place: Place{Listen: "127.0.0.1:0"}, Nonce: [16]byte{1}, Now: time.Now().UnixMilli()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -249,7 +249,7 @@ func TestRewoundDiskIsRefused(t *testing.T) {
 	}
 	n = open(t, dir)
 	submit(t, n, operator, 2, registry.TypeOperator, registry.AddOperator{Operator: newOperator(t), Name: "carol"})
-	if _, err := n.registrar.SignedHead(); err != nil {
+	if _, err := n.registrar.SignedHead(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := n.Close(); err != nil {

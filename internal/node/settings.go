@@ -9,6 +9,7 @@ import (
 	"net"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	"go.yaml.in/yaml/v3"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/identity/agefile"
 	"github.com/seed-3e86d5b2/conclave/internal/datadir"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/internal/registrar"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 	"github.com/seed-3e86d5b2/conclave/policy"
 	"github.com/seed-3e86d5b2/conclave/policy/policyfile"
@@ -31,7 +33,10 @@ const (
 
 // Settings is what conclave.yaml says.
 type Settings struct {
-	Listen string `yaml:"listen"` // host:port of the broker
+	Listen    string `yaml:"listen"`              // host:port of the broker
+	Cluster   string `yaml:"cluster,omitempty"`   // host:port for other nodes; empty: the node stays alone
+	Routes    string `yaml:"routes,omitempty"`    // host:port for other brokers; empty: cluster's host and its next port
+	Advertise string `yaml:"advertise,omitempty"` // host that others reach, where cluster listens on all addresses
 }
 
 // ErrSettings is returned when conclave.yaml is wrong.
@@ -54,14 +59,62 @@ func parseSettings(text []byte) (Settings, error) {
 	if _, _, err := net.SplitHostPort(s.Listen); err != nil {
 		return s, fmt.Errorf("%w: listen: %w", ErrSettings, err)
 	}
+	for name, address := range map[string]string{"cluster": s.Cluster, "routes": s.Routes} {
+		if host, _, err := net.SplitHostPort(address); address != "" && (err != nil || host == "") {
+			return s, fmt.Errorf("%w: %s: %q is not host:port", ErrSettings, name, address)
+		}
+	}
+	if s.Cluster == "" && (s.Routes != "" || s.Advertise != "") {
+		return s, fmt.Errorf("%w: routes and advertise mean nothing without cluster", ErrSettings)
+	}
 	return s, nil
+}
+
+// routesListen returns where the broker takes routes of other brokers.
+func (s Settings) routesListen() (string, error) {
+	if s.Routes != "" {
+		return s.Routes, nil
+	}
+	host, text, err := net.SplitHostPort(s.Cluster)
+	if err != nil {
+		return "", fmt.Errorf("%w: cluster: %w", ErrSettings, err)
+	}
+	port, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || port == 1<<16-1 {
+		return "", fmt.Errorf("%w: cluster: port %s has no next one; say where: routes: host:port", ErrSettings, text)
+	}
+	if port != 0 {
+		port++
+	}
+	return net.JoinHostPort(host, strconv.FormatUint(port, 10)), nil
+}
+
+// settings returns the text of a new node's conclave.yaml.
+func (p Place) settings() string {
+	text := "# Where agents and operators connect, host:port.\nlisten: " + p.Listen + "\n"
+	if p.Cluster != "" {
+		text += "# Where the realm's other nodes connect, host:port; their brokers use the next port.\ncluster: " + p.Cluster + "\n"
+	}
+	if p.Advertise != "" {
+		text += "# The host under which the other nodes reach this one.\nadvertise: " + p.Advertise + "\n"
+	}
+	return text
+}
+
+// reached returns where other nodes reach the new one, as far as is known before it listens.
+func (p Place) reached() string {
+	host, port, err := net.SplitHostPort(p.Cluster)
+	if ip := net.ParseIP(host); err != nil || p.Advertise == "" || ip == nil || !ip.IsUnspecified() {
+		return p.Cluster
+	}
+	return net.JoinHostPort(p.Advertise, port)
 }
 
 // Plan is what a new realm shall be.
 type Plan struct {
 	Policy policy.Policy
 	Roots  []identity.ID // root operators, sorted
-	Listen string
+	Place
 	Nonce  [16]byte
 	Now    int64 // Unix milliseconds
 }
@@ -80,7 +133,7 @@ func Init(dir string, p Plan) (wire.Realm, error) {
 	if err := p.Policy.CheckRoots(len(p.Roots)); err != nil {
 		return wire.Realm{}, err
 	}
-	if _, err := parseSettings([]byte("listen: " + p.Listen + "\n")); err != nil {
+	if _, err := parseSettings([]byte(p.settings())); err != nil {
 		return wire.Realm{}, err
 	}
 	signer, seed, err := identity.GenerateSigner(identity.Node)
@@ -103,7 +156,7 @@ func Init(dir string, p Plan) (wire.Realm, error) {
 	}
 	files := map[string][]byte{
 		policyFile:   text,
-		settingsFile: []byte("# Where agents and operators connect, host:port.\nlisten: " + p.Listen + "\n"),
+		settingsFile: []byte(p.settings()),
 	}
 	for name, content := range files {
 		if err := datadir.WritePrivate(filepath.Join(dir, name), content); err != nil {
@@ -176,18 +229,29 @@ func load(dir string) (contents, error) {
 	if c.signer, err = agefile.Load(filepath.Join(dir, keyFile), nil); err != nil {
 		return c, err
 	}
-	return c, c.checkKey()
+	return c, c.checkKey(dir)
 }
 
 // ErrWrongKey is returned for a data directory whose node.key is not of a node that the genesis names.
 var ErrWrongKey = fault.New(fault.Denied, "node: node.key is not the key of a node of this realm")
 
-func (c contents) checkKey() error {
+func (c contents) checkKey(dir string) error {
 	g, err := wire.ParseCosigned[identity.Genesis](c.genesis, wire.MaxStatement)
 	if err != nil {
 		return err
 	}
-	if !slices.Contains(g.Claim.Nodes, c.signer.ID()) {
+	if slices.Contains(g.Claim.Nodes, c.signer.ID()) {
+		return nil
+	}
+	rosters, err := readChain(dir)
+	if err != nil {
+		return err
+	}
+	a, err := identity.VerifyChain(c.realm, c.genesis, rosters, 0)
+	if err != nil {
+		return registrar.Unsigned(err)
+	}
+	if !slices.Contains(a.Members(), c.signer.ID()) {
 		return fmt.Errorf("%w: %s", ErrWrongKey, c.signer.ID())
 	}
 	return nil

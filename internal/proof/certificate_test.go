@@ -167,7 +167,7 @@ func TestPartsSpoilt(t *testing.T) {
 			c.Head = r.Sign(r.Ledger.Head(), r.Nodes[0], r.Signer(identity.Node))
 		}, "head", fault.NoQuorum},
 		{"head of another size", func(t *testing.T, r realm, c *consensus.Certificate) {
-			r.Tick(1)
+			r.Leaf()
 			c.Head, _ = r.Head()
 		}, "opening recorded", fault.BadSignature},
 		{"opening not an inclusion", func(t *testing.T, r realm, c *consensus.Certificate) {

@@ -72,7 +72,7 @@ func TestVerifyConsumption(t *testing.T) {
 	}{
 		{"honest", func(*testing.T, realm, *bundle) {}, ""},
 		{"under a later head", func(t *testing.T, r realm, b *bundle) {
-			r.Tick(1)
+			r.Leaf()
 			b.r = receipt(t, r, b.r.Inclusion.Leaf)
 		}, ""},
 		{"another decision", func(t *testing.T, r realm, b *bundle) { b.c.Proposal = wire.Digest{1} }, fault.Misaddressed},
@@ -91,12 +91,12 @@ func TestVerifyConsumption(t *testing.T) {
 			b.r.Head = r.Sign(r.Ledger.Head(), r.Nodes[0])
 		}, fault.NoQuorum},
 		{"head of another size", func(t *testing.T, r realm, b *bundle) {
-			r.Tick(1)
+			r.Leaf()
 			b.r.Head, _ = r.Head()
 		}, fault.BadSignature},
 		{"no receipt", func(t *testing.T, r realm, b *bundle) { b.r = audit.Receipt{} }, fault.Malformed},
 		{"a head older than the certificate's", func(t *testing.T, r realm, b *bundle) {
-			r.Tick(1)
+			r.Leaf()
 			b.v = honest(t, r.World, r.Certificate(b.c.Proposal)) // reissued under a later head
 		}, fault.Superseded},
 		{"another certificate", func(t *testing.T, r realm, b *bundle) {

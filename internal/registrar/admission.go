@@ -26,6 +26,9 @@ var errUsed = fault.New(fault.Spent, "registrar: the token was used, or another 
 
 // Admit judges a credential, as it came, of a client that proved the key connect.
 func (r *Registrar) Admit(raw []byte, connect wire.PublicKey, now int64) (Admission, error) {
+	if err := r.mayServe(); err != nil {
+		return Admission{}, err
+	}
 	claimed, err := wire.Parse[identity.Credential](raw, wire.MaxStatement)
 	if err != nil {
 		return Admission{}, err
@@ -49,7 +52,7 @@ func (r *Registrar) Admit(raw []byte, connect wire.PublicKey, now int64) (Admiss
 	if c.Epoch < m.Epoch {
 		return a, trust.ErrSuperseded
 	}
-	if err := r.presences.connect(v, now); err != nil {
+	if err := r.presences.connect(v, r.ID(), now); err != nil {
 		return a, err
 	}
 	rights := r.ledger.Policy().Rights(m.Level)
@@ -65,6 +68,9 @@ func (r *Registrar) Admit(raw []byte, connect wire.PublicKey, now int64) (Admiss
 
 // AdmitInvited judges an operator's token, as it came, of a client that proved the one-time key connect.
 func (r *Registrar) AdmitInvited(raw []byte, connect wire.PublicKey, now int64) (Admission, error) {
+	if err := r.mayServe(); err != nil {
+		return Admission{}, err
+	}
 	claimed, err := wire.Parse[identity.Token](raw, wire.MaxStatement)
 	if err != nil {
 		return Admission{}, err
@@ -99,5 +105,13 @@ func (r *Registrar) AdmitInvited(raw []byte, connect wire.PublicKey, now int64) 
 
 // Left says that a process's connection has ended, by itself or because it was cut: nobody is offered it any more.
 func (r *Registrar) Left(principal identity.ID, process wire.Digest) {
-	r.presences.leave(principal, process)
+	r.presences.leave(principal, process, r.ID())
+	r.tell(word{Principal: principal, Process: process, Gone: true})
+}
+
+// Entered says that a process's connection was admitted: the other nodes hear of it.
+func (r *Registrar) Entered(principal identity.ID, process wire.Digest) {
+	if q, err := r.presences.process(principal, process); err == nil {
+		r.tell(wordOf(q))
+	}
 }

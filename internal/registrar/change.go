@@ -16,21 +16,53 @@ import (
 
 // onChange carries what the ledger changed to the live connections, before the command is answered. It runs in the
 // goroutine that applies, and also while the log is replayed, when nobody is connected.
-func (r *Registrar) onChange(members []identity.ID, decisions []wire.Digest) {
+func (r *Registrar) onChange(c ledger.Change) {
 	if r.tickets == nil {
 		return // the ledger is being made
 	}
-	r.tickets.forget(members)
+	if c.All || c.Roster || len(c.Members) > 0 {
+		r.tickets.forget(c.Members) // all of them, if no member is named
+	}
+	r.grown.happened()
+	if c.Roster || c.All {
+		r.config.Cluster.Changed()
+	}
 	if r.enforcer.Load() == nil {
 		return // the log is being replayed: nobody is connected
 	}
-	for _, id := range members {
+	for _, id := range c.Members {
 		r.enforce(id)
 	}
-	r.hints.add(members, decisions)
+	if c.Roster || c.All {
+		r.reseated()
+	}
+	if c.All {
+		r.enforceAll()
+	}
+	r.hints.add(c.Members, c.Decisions)
 	select {
 	case r.wake <- struct{}{}:
 	default:
+	}
+}
+
+// reseated follows a new roster: a node that is alone waits for nobody, one that has just begun to count has a lease
+// until it can renew it.
+func (r *Registrar) reseated() {
+	if r.alone() {
+		(*r.enforcer.Load()).Resume()
+		return
+	}
+	r.grace()
+}
+
+// enforceAll brings everybody's live connections in line with the ledger.
+func (r *Registrar) enforceAll() {
+	e := *r.enforcer.Load()
+	for _, m := range r.ledger.Members() {
+		if e.Live(m.ID) > 0 {
+			r.enforce(m.ID)
+		}
 	}
 }
 
@@ -127,7 +159,7 @@ func (r *Registrar) watchDeadlines(ctx context.Context) {
 			continue
 		case <-timer:
 		}
-		if err := r.tellTime(ctx); err != nil {
+		if _, err := r.tellTime(ctx); err != nil {
 			r.config.Logger.Warn("deadline passed but time could not be told", "error", err)
 			select { // the log or the clock is in trouble: do not spin
 			case <-ctx.Done():
@@ -135,23 +167,12 @@ func (r *Registrar) watchDeadlines(ctx context.Context) {
 			case <-time.After(time.Second):
 			}
 		}
+		if next := r.ledger.NextDeadline(); next > 0 && next <= r.nowMilli() {
+			select { // the others' clocks are not there yet
+			case <-ctx.Done():
+				return
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
 	}
-}
-
-// tellTime appends a tick alone.
-func (r *Registrar) tellTime(ctx context.Context) error {
-	now, err := r.clock.now()
-	if err != nil {
-		return err
-	}
-	tick, err := r.tick(now)
-	if err != nil {
-		return err
-	}
-	entry, err := wire.Encode(ledger.Entry{Tick: tick})
-	if err != nil {
-		return err
-	}
-	_, _, err = r.log.Append(ctx, entry)
-	return err
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed-3e86d5b2/conclave/audit"
 	"github.com/seed-3e86d5b2/conclave/consensus"
+	"github.com/seed-3e86d5b2/conclave/discovery"
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/control"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
@@ -35,6 +36,9 @@ func (r desk) handlers() map[control.Op]control.Handler {
 		control.OpDecisions:   r.onDecisions,
 		control.OpCertificate: r.onCertificate,
 		control.OpStatus:      r.onStatus,
+		control.OpCluster:     r.onCluster,
+		control.OpRoster:      r.onRoster,
+		control.OpTransfer:    r.onTransfer,
 	}
 }
 
@@ -43,13 +47,14 @@ func (r *Registrar) nowMilli() int64 {
 	return now
 }
 
-func (r desk) onRealm(context.Context, control.Caller, wire.Raw) (any, error) {
-	head, _, err := r.heads.current()
+func (r desk) onRealm(ctx context.Context, _ control.Caller, _ wire.Raw) (any, error) {
+	head, _, err := r.heads.current(ctx, 1)
 	if err != nil {
 		return nil, err
 	}
 	return control.Realm{
-		Genesis: r.ledger.Genesis(), Policy: r.ledger.Policy().Encode(), Head: head, Node: r.ID(), Time: r.nowMilli(),
+		Genesis: r.ledger.Genesis(), Rosters: r.ledger.Rosters(), Policy: r.ledger.Policy().Encode(), Head: head,
+		Node: r.ID(), Time: r.nowMilli(), Nodes: r.config.Cluster.Addresses(),
 	}, nil
 }
 
@@ -75,7 +80,7 @@ func (r desk) onSubmit(ctx context.Context, from control.Caller, body wire.Raw) 
 	}
 	out := control.Submitted{Answer: answer}
 	if in.Receipt && answer.Code == "" {
-		receipt, err := r.heads.receipt(leafOf(answer))
+		receipt, err := r.heads.receipt(ctx, leafOf(answer))
 		if err != nil {
 			return nil, err
 		}
@@ -93,7 +98,7 @@ func leafOf(a registry.Answer) audit.Leaf {
 	return leaf
 }
 
-func (r desk) onWho(_ context.Context, _ control.Caller, body wire.Raw) (any, error) {
+func (r desk) onWho(ctx context.Context, _ control.Caller, body wire.Raw) (any, error) {
 	in, err := control.Decode[control.Who](body)
 	if err != nil {
 		return nil, err
@@ -106,23 +111,23 @@ func (r desk) onWho(_ context.Context, _ control.Caller, body wire.Raw) (any, er
 		}
 		id = m.ID
 	}
-	return r.principal(id)
+	return r.principal(ctx, id)
 }
 
 // principal returns what a receiver verifies about a principal.
-func (r desk) principal(id identity.ID) (control.Principal, error) {
+func (r desk) principal(ctx context.Context, id identity.ID) (control.Principal, error) {
 	m, err := r.ledger.Member(id)
 	if err != nil {
 		return control.Principal{}, err
 	}
-	ticket, err := r.tickets.of(id, r.nowMilli())
+	ticket, err := r.tickets.of(ctx, id, r.nowMilli())
 	if err != nil {
 		return control.Principal{}, err
 	}
 	return control.Principal{Ticket: ticket, Successions: m.Successions, Card: m.Card}, nil
 }
 
-func (r desk) onSender(_ context.Context, _ control.Caller, body wire.Raw) (any, error) {
+func (r desk) onSender(ctx context.Context, _ control.Caller, body wire.Raw) (any, error) {
 	in, err := control.Decode[control.Process](body)
 	if err != nil {
 		return nil, err
@@ -135,14 +140,17 @@ func (r desk) onSender(_ context.Context, _ control.Caller, body wire.Raw) (any,
 		return nil, err
 	}
 	q, err := r.presences.process(in.Principal, in.Credential)
+	if err != nil && r.askSender(ctx, in) == nil {
+		q, err = r.presences.process(in.Principal, in.Credential)
+	}
 	if err != nil {
 		return nil, err
 	}
-	return r.vouched(q)
+	return r.vouched(ctx, q)
 }
 
-func (r desk) vouched(q process) (control.Vouched, error) {
-	p, err := r.principal(q.credential.Statement().Principal)
+func (r desk) vouched(ctx context.Context, q process) (control.Vouched, error) {
+	p, err := r.principal(ctx, q.credential.Statement().Principal)
 	if err != nil {
 		return control.Vouched{}, err
 	}
@@ -154,7 +162,13 @@ func (r desk) onAnnounce(_ context.Context, from control.Caller, body wire.Raw) 
 	if err != nil {
 		return nil, err
 	}
-	return control.Nothing{}, r.presences.announce(r.Realm(), from.Principal, in.Presence, r.nowMilli())
+	if err := r.presences.announce(r.Realm(), from.Principal, in.Presence, r.ID(), r.nowMilli()); err != nil {
+		return nil, err
+	}
+	if claimed, err := wire.Parse[discovery.Presence](in.Presence, wire.MaxStatement); err == nil {
+		r.Entered(from.Principal, claimed.Claim.Credential)
+	}
+	return control.Nothing{}, nil
 }
 
 // What one answer may hold: it must fit one message.
@@ -165,7 +179,7 @@ const (
 	maxTarget = 256       // bytes of each one's target
 )
 
-func (r desk) onFind(_ context.Context, _ control.Caller, body wire.Raw) (any, error) {
+func (r desk) onFind(ctx context.Context, _ control.Caller, body wire.Raw) (any, error) {
 	in, err := control.Decode[control.Find](body)
 	if err != nil {
 		return nil, err
@@ -186,7 +200,7 @@ func (r desk) onFind(_ context.Context, _ control.Caller, body wire.Raw) (any, e
 		if !r.mayOffer(q, in) {
 			continue
 		}
-		v, err := r.vouched(q)
+		v, err := r.vouched(ctx, q)
 		if err != nil {
 			return nil, err
 		}
@@ -259,12 +273,12 @@ func (r desk) find(body wire.Raw) (ledger.Decision, error) {
 	return found[0], nil
 }
 
-func (r desk) onDecision(_ context.Context, _ control.Caller, body wire.Raw) (any, error) {
+func (r desk) onDecision(ctx context.Context, _ control.Caller, body wire.Raw) (any, error) {
 	d, err := r.find(body)
 	if err != nil {
 		return nil, err
 	}
-	receipt, err := r.heads.receipt(d.Opened)
+	receipt, err := r.heads.receipt(ctx, d.Opened)
 	if err != nil {
 		return nil, err
 	}
@@ -276,7 +290,7 @@ func (r desk) onDecision(_ context.Context, _ control.Caller, body wire.Raw) (an
 	if err != nil {
 		return nil, err
 	}
-	if view.Principal, err = r.principal(claimed.Claim.Proposer); err != nil {
+	if view.Principal, err = r.principal(ctx, claimed.Claim.Proposer); err != nil {
 		return nil, err
 	}
 	view.Proposer = r.name(claimed.Claim.Proposer)
@@ -325,7 +339,7 @@ func Standing(d ledger.Decision) string {
 	return control.Standing(d.Verdict, d.Consumed, d.Report, d.Reported)
 }
 
-func (r desk) onCertificate(_ context.Context, from control.Caller, body wire.Raw) (any, error) {
+func (r desk) onCertificate(ctx context.Context, from control.Caller, body wire.Raw) (any, error) {
 	d, err := r.find(body)
 	if err != nil {
 		return nil, err
@@ -333,7 +347,7 @@ func (r desk) onCertificate(_ context.Context, from control.Caller, body wire.Ra
 	if d.Verdict.State == consensus.Open { // what is decided from now on, the head below may not cover
 		return nil, ledger.ErrPending
 	}
-	head, size, err := r.heads.current()
+	head, size, err := r.heads.current(ctx, d.Decided.Index)
 	if err != nil {
 		return nil, err
 	}
@@ -350,7 +364,7 @@ func (r desk) onCertificate(_ context.Context, from control.Caller, body wire.Ra
 	})
 	out := control.Certificate{Certificate: raw, Consumed: d.Consumed}
 	if d.Consumed.First {
-		receipt, err := r.heads.receipt(d.Claimed)
+		receipt, err := r.heads.receipt(ctx, d.Claimed)
 		if err != nil {
 			return nil, err
 		}

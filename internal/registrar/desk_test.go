@@ -29,7 +29,7 @@ func (w *world) announces(s identity.Signer, p discovery.Presence) *identity.Pro
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if err := w.r.presences.announce(w.Realm, s.ID(), raw, w.now()); err != nil {
+	if err := w.r.presences.announce(w.Realm, s.ID(), raw, w.r.ID(), w.now()); err != nil {
 		w.t.Fatal(err)
 	}
 	return process
@@ -228,7 +228,7 @@ func TestACertificateAskedForWhileItIsDecided(t *testing.T) {
 			return client.Ask(t.Context(), control.OpCertificate, control.DecisionID{Prefix: opening.Proposal[:]}, &out)
 		}
 		wantCode(t, ask(), fault.Pending)
-		if _, err := w.r.SignedHead(); err != nil { // the vote comes in now
+		if _, err := w.r.SignedHead(t.Context()); err != nil { // the vote comes in now
 			t.Fatal(err)
 		}
 		wantCode(t, ask(), "")

@@ -25,7 +25,7 @@ func TestAProcessThatLeftMakesRoom(t *testing.T) {
 			}
 			if len(processes) > 0 {
 				raw := presence(t, p, 1, w.now(), "text.upper")
-				if err := w.r.presences.announce(w.Realm, alice.ID(), raw, w.now()); err != nil {
+				if err := w.r.presences.announce(w.Realm, alice.ID(), raw, w.r.ID(), w.now()); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -57,7 +57,7 @@ func TestAProcessThatLeftMakesRoom(t *testing.T) {
 			t.Fatal(err)
 		}
 		raw := presence(t, processes[4], 2, w.now(), "text.upper")
-		if err := w.r.presences.announce(w.Realm, alice.ID(), raw, w.now()); err != nil {
+		if err := w.r.presences.announce(w.Realm, alice.ID(), raw, w.r.ID(), w.now()); err != nil {
 			t.Fatal(err)
 		}
 		if n := offered(); n != maxProcesses-2 {

@@ -52,14 +52,16 @@ func (r *Registrar) Stats() Stats {
 	return Stats{Census: r.ledger.Census(), Presences: r.presences.held(r.config.Now().UnixMilli()), HeadsSigned: r.heads.signed.Load()}
 }
 
-// Ready returns nil if the registrar takes commands, as far as it knows itself, and else why not: what failed it, or
-// [ErrClock].
+// Ready returns nil if the registrar serves and takes commands, as far as it knows itself, and else why not: what failed
+// it, [ErrClock] or [ErrLease].
 func (r *Registrar) Ready() error {
 	if err := r.Err(); err != nil {
 		return err
 	}
-	_, err := r.clock.now()
-	return err
+	if _, err := r.clock.now(); err != nil {
+		return err
+	}
+	return r.mayServe()
 }
 
 // held returns how many processes have a presence that has not ended.

@@ -99,17 +99,17 @@ func TestStatsFollowTheRegister(t *testing.T) {
 		if _, err := w.r.Admit(p.Credential().Raw(), p.Connect().Public(), w.now()); err != nil {
 			t.Fatal(err)
 		}
-		if err := w.r.presences.announce(w.Realm, alice.ID(), presence(t, p, 1, w.now()), w.now()); err != nil {
+		if err := w.r.presences.announce(w.Realm, alice.ID(), presence(t, p, 1, w.now()), w.r.ID(), w.now()); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := w.r.SignedHead(); err != nil {
+		if _, err := w.r.SignedHead(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		after := w.r.Stats()
 		if after.Principals[kind] != 1 || after.Presences != 1 || after.HeadsSigned != 1 || after.Commands <= before.Commands {
 			t.Errorf("with alice: %+v", after)
 		}
-		if _, err := w.r.SignedHead(); err != nil {
+		if _, err := w.r.SignedHead(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if n := w.r.Stats().HeadsSigned; n != 1 {
@@ -136,7 +136,7 @@ func TestAPresenceThatEndedIsNotHeld(t *testing.T) {
 		if _, err := w.r.Admit(p.Credential().Raw(), p.Connect().Public(), w.now()); err != nil {
 			t.Fatal(err)
 		}
-		if err := w.r.presences.announce(w.Realm, alice.ID(), presence(t, p, 1, w.now()), w.now()); err != nil {
+		if err := w.r.presences.announce(w.Realm, alice.ID(), presence(t, p, 1, w.now()), w.r.ID(), w.now()); err != nil {
 			t.Fatal(err)
 		}
 		if n := w.r.Stats().Presences; n != 1 {

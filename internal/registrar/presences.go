@@ -23,7 +23,8 @@ var ErrProcesses = fault.New(fault.WindowFull, "registrar: this principal has to
 type process struct {
 	credential wire.Verified[identity.Credential]
 	presence   wire.Verified[discovery.Presence]
-	gone       bool // its connection has ended, and it has not come back
+	home       identity.ID // the node that it is connected to
+	gone       bool        // its connection has ended, and it has not come back
 }
 
 // presences is who is there: the credentials that connected and what their processes announced. It holds at most
@@ -35,8 +36,8 @@ type presences struct {
 
 func newPresences() *presences { return &presences{live: map[identity.ID][]*process{}} }
 
-// connect remembers a verified credential.
-func (p *presences) connect(c wire.Verified[identity.Credential], now int64) error {
+// connect remembers a verified credential of a process that came to the node home.
+func (p *presences) connect(c wire.Verified[identity.Credential], home identity.ID, now int64) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	id := c.Statement().Principal
@@ -44,7 +45,7 @@ func (p *presences) connect(c wire.Verified[identity.Credential], now int64) err
 		return q.credential.Statement().Expires+identity.Skew <= now
 	})
 	if i := slices.IndexFunc(list, func(q *process) bool { return q.credential.ID() == c.ID() }); i >= 0 {
-		list[i].gone = false
+		list[i].gone, list[i].home = false, home
 	} else {
 		if len(list) >= maxProcesses {
 			list = dropOne(list, now)
@@ -52,7 +53,7 @@ func (p *presences) connect(c wire.Verified[identity.Credential], now int64) err
 		if len(list) >= maxProcesses {
 			return fmt.Errorf("%w: %d", ErrProcesses, len(list))
 		}
-		list = append(list, &process{credential: c})
+		list = append(list, &process{credential: c, home: home})
 	}
 	p.live[id] = list
 	return nil
@@ -72,8 +73,9 @@ func dropOne(list []*process, now int64) []*process {
 	return slices.Delete(list, i, i+1)
 }
 
-// announce takes a presence of a process that connected before, if it is newer than the last.
-func (p *presences) announce(realm wire.Realm, from identity.ID, raw []byte, now int64) error {
+// announce takes a presence of a process that connected before, if it is newer than the last. home is the node that
+// the process gave it to.
+func (p *presences) announce(realm wire.Realm, from identity.ID, raw []byte, home identity.ID, now int64) error {
 	claimed, err := wire.Parse[discovery.Presence](raw, wire.MaxStatement)
 	if err != nil {
 		return err
@@ -91,7 +93,7 @@ func (p *presences) announce(realm wire.Realm, from identity.ID, raw []byte, now
 	if !q.presence.IsZero() && v.Statement().Sequence <= q.presence.Statement().Sequence {
 		return fmt.Errorf("%w: presence %d", identity.ErrRollback, v.Statement().Sequence)
 	}
-	q.presence = v
+	q.presence, q.home, q.gone = v, home, false
 	return nil
 }
 
@@ -114,6 +116,21 @@ func (p *presences) process(id identity.ID, credential wire.Digest) (process, er
 		return *q, nil
 	}
 	return process{}, errUnknownProcess
+}
+
+// at returns the processes connected to a node, in no particular order.
+func (p *presences) at(home identity.ID) []process {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var found []process
+	for _, list := range p.live {
+		for _, q := range list {
+			if q.home == home && !q.gone {
+				found = append(found, *q)
+			}
+		}
+	}
+	return found
 }
 
 // search returns the processes that are there now and match: in no particular order, but the first of every principal
@@ -155,11 +172,12 @@ func matches(p discovery.Presence, f control.Find, now int64) bool {
 	})
 }
 
-// leave takes back the presence of a process whose connection has ended. It announces itself again when it is back.
-func (p *presences) leave(id identity.ID, credential wire.Digest) {
+// leave takes back the presence of a process whose connection to the node home has ended, unless it has gone to another
+// one meanwhile. It announces itself again when it is back.
+func (p *presences) leave(id identity.ID, credential wire.Digest, home identity.ID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if q := p.find(id, credential); q != nil {
+	if q := p.find(id, credential); q != nil && q.home == home {
 		q.presence, q.gone = wire.Verified[discovery.Presence]{}, true
 	}
 }

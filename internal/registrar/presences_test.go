@@ -55,7 +55,7 @@ func TestPresencesComeInOrderAndFromTheirProcess(t *testing.T) {
 			{"with another's sealing key", alice.ID(), long, fault.Malformed},
 			{"nothing", alice.ID(), nil, fault.Malformed},
 		} {
-			if err := w.r.presences.announce(w.Realm, c.from, c.raw, w.now()); fault.CodeOf(err) != c.want {
+			if err := w.r.presences.announce(w.Realm, c.from, c.raw, w.r.ID(), w.now()); fault.CodeOf(err) != c.want {
 				t.Errorf("%s: %v has code %q, want %q", c.name, err, fault.CodeOf(err), c.want)
 			}
 		}
@@ -75,7 +75,7 @@ func TestPresencesAreSearched(t *testing.T) {
 			if _, err := w.r.Admit(p.Credential().Raw(), p.Connect().Public(), w.now()); err != nil {
 				t.Fatal(err)
 			}
-			if err := w.r.presences.announce(w.Realm, s.ID(), presence(t, p, 1, w.now(), serves[i]...), w.now()); err != nil {
+			if err := w.r.presences.announce(w.Realm, s.ID(), presence(t, p, 1, w.now(), serves[i]...), w.r.ID(), w.now()); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -117,7 +117,7 @@ func TestAPrincipalHasEightProcesses(t *testing.T) {
 		}
 		announce := func(p *identity.Process, sequence uint64) {
 			t.Helper()
-			if err := w.r.presences.announce(w.Realm, alice.ID(), presence(t, p, sequence, w.now()), w.now()); err != nil {
+			if err := w.r.presences.announce(w.Realm, alice.ID(), presence(t, p, sequence, w.now()), w.r.ID(), w.now()); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -162,7 +162,7 @@ func TestTicketsAreKeptForHalfTheirLife(t *testing.T) {
 		alice := w.agent("alice")
 		of := func() wire.Digest {
 			t.Helper()
-			raw, err := w.r.tickets.of(alice.ID(), w.now())
+			raw, err := w.r.tickets.of(t.Context(), alice.ID(), w.now())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -183,7 +183,7 @@ func TestTicketsAreKeptForHalfTheirLife(t *testing.T) {
 		if of() == second {
 			t.Error("kept after a change")
 		}
-		if _, err := w.r.tickets.of(w.Signer(identity.Agent).ID(), w.now()); fault.CodeOf(err) != fault.Unknown {
+		if _, err := w.r.tickets.of(t.Context(), w.Signer(identity.Agent).ID(), w.now()); fault.CodeOf(err) != fault.Unknown {
 			t.Errorf("a stranger's: %v", err)
 		}
 	})

@@ -30,6 +30,9 @@ type Enforcer interface {
 	Revoke(id identity.ID) int // takes away all rights, then disconnects; returns how many there were
 	Refresh(id identity.ID)    // asks again what each connection may do
 	Live(id identity.ID) int   // how many there are
+	// Suspend silences and disconnects everybody and admits nobody, until Resume: this node may not act on what it knows.
+	Suspend(why error)
+	Resume()
 }
 
 // Config of a registrar. It is not changed after [Open].
@@ -40,13 +43,32 @@ type Config struct {
 	Signer  identity.Signer // the node's identity key
 	Keeper  Keeper
 	Trail   audit.Trail
-	OpenLog func(ctx context.Context, m consensus.Machine) (consensus.Log, error)
+	// OpenLog opens the log that drives m. realm tells who runs the realm by what m has applied.
+	OpenLog func(ctx context.Context, m consensus.Machine, realm func() *identity.Authority) (consensus.Log, error)
+	Peers   Peers         // the other nodes; nil where there will never be any
+	Seats   Keeper        // of the newest roster that this node has signed; required with Peers
+	Cluster Cluster       // what the node knows of the others; required with Peers
+	Lease   time.Duration // [DefaultLease] if 0
 	Address func() string // where agents connect, for status
 	Monitor func() string // where metrics and health are served, for status; nowhere if nil or empty
 	Meter   Meter         // nobody is told if nil
 	Version string        // of the program, for status
 	Logger  *slog.Logger
 	Now     func() time.Time // the wall clock; time.Now if nil
+}
+
+// Cluster is what the owner of a registrar knows and does about the realm's nodes. It is safe for concurrent use.
+type Cluster interface {
+	// Addresses returns where agents reach the nodes of the roster, as far as is known.
+	Addresses() []control.Address
+	// Machines returns what is known of each node of the roster, for display.
+	Machines() []control.Machine
+	// Transfer has another node lead: to, or any that has caught up if to is zero.
+	Transfer(ctx context.Context, to identity.ID) error
+	// Changed is called when there is a new roster, in the goroutine that applies; it must not block.
+	Changed()
+	// Diverged keeps heads of one size that differ, by the node that signed each.
+	Diverged(heads map[string][]byte)
 }
 
 // Registrar is a running registrar. It is safe for concurrent use.
@@ -56,8 +78,12 @@ type Registrar struct {
 	ledger    *ledger.Ledger
 	log       consensus.Log
 	clock     *watch
+	panel     panel
 	heads     *heads
 	tickets   *tickets
+	seats     *seats
+	lease     *lease
+	grown     growth // happens when the ledger has changed
 	presences *presences
 	enforcer  atomic.Pointer[Enforcer] // nil until it serves
 	conn      bus.Conn
@@ -84,27 +110,37 @@ func Open(ctx context.Context, config Config) (*Registrar, error) {
 	if config.Meter == nil {
 		config.Meter = deaf{}
 	}
+	if config.Cluster == nil {
+		config.Cluster = noCluster{config}
+	}
+	if config.Lease == 0 {
+		config.Lease = DefaultLease
+	}
 	started := time.Now()
+	monotonic := func() time.Duration { return time.Since(started) }
 	r := &Registrar{
 		config: config, started: config.Now(), presences: newPresences(), wake: make(chan struct{}, 1),
 		failed: make(chan struct{}), hints: newHintQueue(),
-		clock: newWatch(config.Now, func() time.Duration { return time.Since(started) }),
+		clock: newWatch(config.Now, monotonic), lease: newLease(config.Lease, monotonic),
 	}
+	r.seats = &seats{registrar: r, keeper: config.Seats}
 	var err error
 	if r.ledger, err = ledger.New(config.Realm, config.Genesis, config.Policy, r.onChange); err != nil {
-		return nil, unsigned(err)
+		return nil, Unsigned(err)
 	}
-	r.tickets = newTickets(config.Signer, r.ledger)
-	if r.log, err = config.OpenLog(ctx, r.ledger); err != nil {
+	r.panel = panel{signer: config.Signer, ledger: r.ledger, peers: config.Peers}
+	r.tickets = newTickets(r.panel, r.mayServe)
+	if r.log, err = config.OpenLog(ctx, r.ledger, r.ledger.Authority); err != nil {
 		return nil, err
 	}
-	if r.heads, err = openHeads(config.Keeper, config.Signer, r.ledger, r.Fail); err != nil {
+	if r.heads, err = openHeads(config.Keeper, r.panel, r.Fail, config.Cluster.Diverged); err != nil {
 		return nil, errors.Join(err, r.log.Close())
 	}
 	return r, nil
 }
 
-func unsigned(err error) error {
+// Unsigned adds to the error of a genesis that too few roots have signed what to do about it.
+func Unsigned(err error) error {
 	if errors.Is(err, wire.ErrTooFew) {
 		return fmt.Errorf("genesis: %w", wire.ErrTooFew.WithHint("each root operator runs: conclave operator sign --data DIR"))
 	}
@@ -114,11 +150,22 @@ func unsigned(err error) error {
 // Serve begins to answer requests over conn, which stays the caller's, and to enforce changes by e.
 func (r *Registrar) Serve(conn bus.Conn, e Enforcer) (err error) {
 	r.conn = conn
+	r.lease.begin, r.lease.end = e.Resume, func() {
+		r.config.Logger.Warn("lease ended: this node serves nobody until it hears from a majority")
+		e.Suspend(ErrLease)
+	}
 	r.enforcer.Store(&e)
+	r.enforceAll() // what was applied since the enforcer began to admit
 	loops, stop := context.WithCancel(context.Background())
 	r.stop = stop
 	if r.server, err = control.Serve(conn, r.Realm(), r.ID(), metered(desk{r}.handlers(), r.config.Meter)); err != nil {
 		return err
+	}
+	if r.config.Peers != nil {
+		if _, err = conn.Subscribe(bus.In(r.Realm()).Words(), r.hear); err != nil { // ends with the connection
+			return err
+		}
+		r.running.Go(func() { r.keepTime(loops) })
 	}
 	r.running.Go(func() { r.broadcast(loops) })
 	r.running.Go(func() { r.watchDeadlines(loops) })
@@ -127,6 +174,7 @@ func (r *Registrar) Serve(conn bus.Conn, e Enforcer) (err error) {
 
 // Quiet ends serving and waits for what runs. The log stays open.
 func (r *Registrar) Quiet() {
+	r.lease.close()
 	if r.stop != nil {
 		r.stop()
 	}
@@ -185,8 +233,40 @@ func (r *Registrar) live(id identity.ID) int {
 	return 0
 }
 
-// SignedHead returns a head over all commands so far, signed by this node and kept.
-func (r *Registrar) SignedHead() ([]byte, error) {
-	raw, _, err := r.heads.current()
+// SignedHead returns a head over everything applied so far, signed by a majority, or nil before the first command.
+func (r *Registrar) SignedHead(ctx context.Context) ([]byte, error) {
+	raw, _, err := r.heads.current(ctx, r.ledger.Size())
 	return raw, err
 }
+
+// Authority returns who runs the realm by what is applied here.
+func (r *Registrar) Authority() *identity.Authority { return r.ledger.Authority() }
+
+// Rosters returns the rosters after the genesis, oldest first. The caller must not change them.
+func (r *Registrar) Rosters() [][]byte { return r.ledger.Rosters() }
+
+// Feature returns the level of features that all nodes of the roster speak.
+func (r *Registrar) Feature() uint64 { return r.ledger.Feature() }
+
+// Size returns how many commands are applied here.
+func (r *Registrar) Size() uint64 { return r.ledger.Size() }
+
+// noCluster is what a node knows that has no others.
+type noCluster struct{ config Config }
+
+func (c noCluster) Addresses() []control.Address {
+	return []control.Address{{Node: c.config.Signer.ID(), At: c.config.Address()}}
+}
+
+func (c noCluster) Machines() []control.Machine {
+	return []control.Machine{{
+		Node: c.config.Signer.ID(), Client: c.config.Address(), State: "leader", Self: true, Version: c.config.Version,
+	}}
+}
+
+var errNoOthers = fault.New(fault.Conflict, "registrar: this realm has one node").
+	WithHint("add two: conclave server token, and conclave server join on each")
+
+func (noCluster) Transfer(context.Context, identity.ID) error { return errNoOthers }
+func (noCluster) Changed()                                    {}
+func (noCluster) Diverged(map[string][]byte)                  {}

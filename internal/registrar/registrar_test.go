@@ -20,7 +20,7 @@ import (
 func TestAHeadIsKeptBeforeItIsShown(t *testing.T) {
 	in(t, func(t *testing.T, w *world) {
 		w.agent("alice")
-		raw, size, err := w.r.heads.current()
+		raw, size, err := w.r.heads.current(t.Context(), w.r.Size())
 		if err != nil || size != w.r.ledger.Size() || string(w.disk.head) != string(raw) {
 			t.Fatalf("size %d %v", size, err)
 		}
@@ -28,12 +28,12 @@ func TestAHeadIsKeptBeforeItIsShown(t *testing.T) {
 			t.Fatal(err)
 		}
 		saved := w.disk.saved
-		if again, _, err := w.r.heads.current(); err != nil || string(again) != string(raw) || w.disk.saved != saved {
+		if again, _, err := w.r.heads.current(t.Context(), w.r.Size()); err != nil || string(again) != string(raw) || w.disk.saved != saved {
 			t.Errorf("two heads of one size: %v", err)
 		}
 		w.agent("bob")
 		w.disk.full = errDisk
-		if raw, _, err := w.r.heads.current(); !errors.Is(err, errDisk) || raw != nil {
+		if raw, _, err := w.r.heads.current(t.Context(), w.r.Size()); !errors.Is(err, errDisk) || raw != nil {
 			t.Errorf("shown and not kept: %v", err)
 		}
 		select {
@@ -55,7 +55,7 @@ func TestOpenRefusesWhatDoesNotContinueTheLastHead(t *testing.T) {
 	in(t, func(t *testing.T, w *world) {
 		w.agent("alice")
 		w.agent("bob")
-		if _, _, err := w.r.heads.current(); err != nil {
+		if _, _, err := w.r.heads.current(t.Context(), w.r.Size()); err != nil {
 			t.Fatal(err)
 		}
 		reopen := func() error {

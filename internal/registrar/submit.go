@@ -2,8 +2,11 @@ package registrar
 
 import (
 	"context"
-	"crypto/rand"
+	crand "crypto/rand"
+	"errors"
 	"fmt"
+	"math/rand/v2"
+	"time"
 
 	"github.com/seed-3e86d5b2/conclave/audit"
 	"github.com/seed-3e86d5b2/conclave/consensus"
@@ -15,6 +18,9 @@ import (
 
 // tickEvery is how far log time may lag behind the node's clock before a command takes a tick along, in milliseconds.
 const tickEvery = 10
+
+// tickTogether is the same where several nodes tell the time: each of them tells it anyway, to keep its lease.
+const tickTogether = 100
 
 // Submit puts one signed command through the log and returns the ledger's answer, which may be a refusal. Errors:
 // what the ledger would refuse without looking further, [ErrClock], the log's. After consensus.ErrUncertain, submit
@@ -37,15 +43,39 @@ func (r *Registrar) submit(ctx context.Context, command []byte) (registry.Answer
 	if err := r.ledger.Admissible(command); err != nil {
 		return registry.Answer{}, err
 	}
-	entry, err := r.entry(command)
-	if err != nil {
-		return registry.Answer{}, err
+	ctx, cancel := context.WithTimeout(ctx, submitTime)
+	defer cancel()
+	for {
+		entry, err := r.entry(command)
+		if err != nil {
+			return registry.Answer{}, err
+		}
+		result, _, err := r.log.Append(ctx, entry)
+		if err == nil {
+			return ledger.ParseAnswer(result)
+		}
+		if !r.again(ctx, err) {
+			return registry.Answer{}, logError(err)
+		}
 	}
-	result, _, err := r.log.Append(ctx, entry)
-	if err != nil {
-		return registry.Answer{}, logError(err)
+}
+
+// submitTime bounds how long a node tries to put one command through the log while leaders come and go.
+const submitTime = 10 * time.Second
+
+// again waits a little and reports whether an append that failed with err may be made again. It may, whatever became of
+// it: the ledger answers the same command twice alike and executes it once.
+func (r *Registrar) again(ctx context.Context, err error) bool {
+	lost := errors.Is(err, consensus.ErrNotLeader) || errors.Is(err, consensus.ErrUncertain)
+	if !lost || errors.Is(err, consensus.ErrClosed) || r.alone() || r.Err() != nil {
+		return false
 	}
-	return ledger.ParseAnswer(result)
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(20*time.Millisecond + rand.N(30*time.Millisecond)):
+		return true
+	}
 }
 
 // entry adds a tick to the command if log time has fallen behind.
@@ -54,22 +84,35 @@ func (r *Registrar) entry(command []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := ledger.Entry{Command: command}
-	if now-r.ledger.Now() >= tickEvery {
-		if e.Tick, err = r.tick(now); err != nil {
+	every := int64(tickEvery)
+	if !r.alone() {
+		every = tickTogether
+	}
+	var tick []byte
+	if told, _ := r.ledger.Told(r.ID()); now-told >= every && r.counts() {
+		if tick, err = r.tick(now); err != nil {
 			return nil, err
 		}
 	}
-	return wire.Encode(e)
+	return wire.Encode(entryOf(tick, command))
+}
+
+// entryOf returns the log entry of a tick, a command, or both.
+func entryOf(tick, command []byte) ledger.Entry {
+	e := ledger.Entry{Command: command}
+	if tick != nil {
+		e.Ticks = [][]byte{tick}
+	}
+	return e
 }
 
 // tick signs a command that tells the time.
 func (r *Registrar) tick(now int64) ([]byte, error) {
 	var nonce [16]byte
-	if _, err := rand.Read(nonce[:]); err != nil {
+	if _, err := crand.Read(nonce[:]); err != nil {
 		return nil, fmt.Errorf("registrar: nonce: %w", err)
 	}
-	c, err := registry.New(r.ID(), registry.TypeTick, registry.Tick{Time: now}, nonce, now)
+	c, err := registry.New(r.ID(), registry.TypeTick, registry.Tick{Time: now, Feature: registry.Feature}, nonce, now)
 	if err != nil {
 		return nil, err
 	}

@@ -154,6 +154,8 @@ type nobody struct{}
 func (nobody) Revoke(identity.ID) int { return 0 }
 func (nobody) Refresh(identity.ID)    {}
 func (nobody) Live(identity.ID) int   { return 0 }
+func (nobody) Suspend(error)          {}
+func (nobody) Resume()                {}
 
 // disk keeps head and log entries, as a node's disk does.
 type disk struct {
@@ -181,7 +183,7 @@ func (d *disk) Save(head []byte) error {
 	return nil
 }
 
-func (d *disk) openLog(ctx context.Context, m consensus.Machine) (consensus.Log, error) {
+func (d *disk) openLog(ctx context.Context, m consensus.Machine, _ func() *identity.Authority) (consensus.Log, error) {
 	log := memlog.New(m)
 	for _, e := range d.entries {
 		if _, _, err := log.Append(ctx, e); err != nil {

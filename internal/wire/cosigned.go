@@ -54,6 +54,36 @@ func AddCosignature[T Statement](realm Realm, raw []byte, keys ...Key) ([]byte, 
 	return assemble(realm, c.Claim.Kind(), c.payload, c.signatures, keys)
 }
 
+// MergeCosigned returns raw, a cosigned T, with the signatures added that others bring: the same statement, signed by
+// others. No signature is verified, and of a key that several bring the first is kept, so what comes from somebody who
+// is not trusted must pass [Cosigned.Verify] before. It refuses with [ErrMalformed] another statement of the kind, and
+// more than [MaxCosigners] keys.
+func MergeCosigned[T Statement](raw []byte, others ...[]byte) ([]byte, error) {
+	c, err := ParseCosigned[T](raw, MaxStatement)
+	if err != nil {
+		return nil, err
+	}
+	all := slices.Clone(c.signatures)
+	for _, other := range others {
+		o, err := ParseCosigned[T](other, MaxStatement)
+		if err != nil {
+			return nil, err
+		}
+		if !bytes.Equal(o.payload, c.payload) {
+			return nil, fmt.Errorf("%w: signatures on another %s", ErrMalformed, c.Claim.Kind())
+		}
+		for _, s := range o.signatures {
+			if at, found := slices.BinarySearchFunc(all, s, compareCosignatures); !found {
+				all = slices.Insert(all, at, s)
+			}
+		}
+	}
+	if len(all) > MaxCosigners {
+		return nil, fmt.Errorf("%w: at most %d signatures", ErrMalformed, MaxCosigners)
+	}
+	return Encode(cosigned{Protected: protected(c.Claim.Kind()), Payload: c.payload, Signatures: all})
+}
+
 func assemble(realm Realm, kind Kind, payload []byte, have []Cosignature, keys []Key) ([]byte, error) {
 	message := SigStructure(kind, realm, payload)
 	all := slices.Clone(have)

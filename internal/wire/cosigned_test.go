@@ -161,3 +161,74 @@ func TestCosignedVerify(t *testing.T) {
 		})
 	}
 }
+
+func TestMergeCosigned(t *testing.T) {
+	sign := func(keys ...wire.Key) []byte { return must(wire.Cosign(realm, honest, keys...))(t) }
+	unsigned, all := sign(), sign(keyA, keyB, keyC)
+	for name, got := range map[string][]byte{
+		"nothing":             must(wire.MergeCosigned[note](all))(t),
+		"unsigned":            must(wire.MergeCosigned[note](all, unsigned))(t),
+		"one by one":          must(wire.MergeCosigned[note](unsigned, sign(keyC), sign(keyA), sign(keyB)))(t),
+		"overlapping":         must(wire.MergeCosigned[note](sign(keyB), sign(keyA, keyB), sign(keyC, keyB)))(t),
+		"all into the others": must(wire.MergeCosigned[note](sign(keyA), all, all))(t),
+	} {
+		if !bytes.Equal(got, all) {
+			t.Errorf("%s: got %x, want %x", name, got, all)
+		}
+	}
+	if got := must(wire.MergeCosigned[note](unsigned, unsigned))(t); !bytes.Equal(got, unsigned) {
+		t.Errorf("nobody has signed: %x", got)
+	}
+	one := sign(keyA)
+	kept := bytes.Clone(one)
+	must(wire.MergeCosigned[note](one, sign(keyB), sign(keyC)))(t)
+	if !bytes.Equal(one, kept) {
+		t.Error("merging changed what it was given")
+	}
+}
+
+func TestMergeCosignedKeepsTheFirstOfAKey(t *testing.T) {
+	head, a := header("note"), keyA.Public()
+	first, second := bytes.Repeat([]byte{1}, 64), bytes.Repeat([]byte{2}, 64)
+	got := must(wire.MergeCosigned[note](cosigned(head, payload, a[:], first), cosigned(head, payload, a[:], second)))(t)
+	if want := cosigned(head, payload, a[:], first); !bytes.Equal(got, want) {
+		t.Errorf("got %x, want %x", got, want)
+	}
+}
+
+func TestMergeCosignedRefuses(t *testing.T) {
+	one := must(wire.Cosign(realm, honest, keyA))(t)
+	other := honest
+	other.Text = "ho"
+	var many [2][]wire.Key
+	for i := range wire.MaxCosigners + 1 {
+		many[i%2] = append(many[i%2], wire.NewKey([32]byte{byte(i), 1}))
+	}
+	half := must(wire.Cosign(realm, honest, many[0]...))(t)
+	for _, row := range []struct {
+		name   string
+		raw    []byte
+		others [][]byte
+		want   fault.Code
+	}{
+		{"honest", one, [][]byte{must(wire.Cosign(realm, honest, keyB))(t)}, ""},
+		{"another realm's signature, which nobody verifies here", one, [][]byte{must(wire.Cosign(wire.Realm{2}, honest, keyB))(t)}, ""},
+		{"another statement of the kind", one, [][]byte{must(wire.Cosign(realm, other, keyB))(t)}, fault.Malformed},
+		{"the second is another", one, [][]byte{one, must(wire.Cosign(realm, other, keyB))(t)}, fault.Malformed},
+		{"another kind", one, [][]byte{cosigned(header("memo"), payload)}, fault.WrongKind},
+		{"another kind to begin with", cosigned(header("memo"), payload), [][]byte{one}, fault.WrongKind},
+		{"not a statement", one, [][]byte{nil}, fault.Malformed},
+		{"nothing to begin with", nil, [][]byte{one}, fault.Malformed},
+		{"too large", one, [][]byte{make([]byte, wire.MaxStatement+1)}, fault.TooLarge},
+		{"most signatures", half, [][]byte{must(wire.Cosign(realm, honest, many[1][1:]...))(t)}, ""},
+		{"too many signatures", half, [][]byte{must(wire.Cosign(realm, honest, many[1]...))(t)}, fault.Malformed},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			got, err := wire.MergeCosigned[note](row.raw, row.others...)
+			wantCode(t, err, row.want)
+			if err == nil {
+				must(wire.ParseCosigned[note](got, wire.MaxStatement))(t)
+			}
+		})
+	}
+}

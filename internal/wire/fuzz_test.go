@@ -39,6 +39,24 @@ func FuzzParseCosigned(f *testing.F) {
 	})
 }
 
+// FuzzMergeCosigned holds: what parses merges with itself to the same bytes, and brings its keys to the unsigned form.
+func FuzzMergeCosigned(f *testing.F) {
+	f.Add(must(wire.Cosign(realm, honest, keyA, keyB))(f))
+	f.Add(must(wire.Cosign(realm, honest))(f))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		c, err := wire.ParseCosigned[note](raw, wire.MaxStatement)
+		if err != nil {
+			return
+		}
+		unsigned := must(wire.Cosign(realm, c.Claim))(t)
+		for _, first := range [][]byte{raw, unsigned} {
+			if merged := must(wire.MergeCosigned[note](first, raw))(t); !bytes.Equal(merged, raw) {
+				t.Fatalf("read   %x\nmerged %x", raw, merged)
+			}
+		}
+	})
+}
+
 // FuzzVerify holds: a signature that verifies ceases to when any bit of it or of the message changes.
 func FuzzVerify(f *testing.F) {
 	f.Add([]byte("message"), uint16(3))

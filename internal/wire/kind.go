@@ -10,6 +10,8 @@ const (
 	Roster     Kind = "roster"
 	Token      Kind = "token"
 	Enrolment  Kind = "enrolment"
+	JoinToken  Kind = "join-token"
+	Admission  Kind = "admission"
 	Credential Kind = "credential"
 	Succession Kind = "succession"
 	Presence   Kind = "presence"

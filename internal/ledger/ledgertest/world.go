@@ -31,7 +31,8 @@ type World struct {
 	Genesis []byte
 	Policy  policy.Policy
 	Ledger  *ledger.Ledger
-	Nodes   []identity.Signer // sorted by ID
+	Nodes   []identity.Signer // those that count, sorted by ID
+	Joining []identity.Signer // those that join
 	Roots   []identity.Signer // sorted by ID
 	Now     int64             // log time, Unix milliseconds
 	Entries [][]byte          // all that was applied
@@ -177,12 +178,31 @@ func (w *World) Must(author identity.Signer, typ registry.Type, body any, furthe
 	return answer
 }
 
-// Tick moves log time forward by so many milliseconds.
+// Tick moves log time forward by so many milliseconds: all nodes tell it in one entry. Where most of them have told a
+// later time, log time is that, and so is Now.
 func (w *World) Tick(ms int64) registry.Answer {
 	w.tb.Helper()
 	w.Now += ms
-	return w.Must(w.Nodes[0], registry.TypeTick, registry.Tick{Time: w.Now})
+	var e ledger.Entry
+	for _, node := range w.Nodes {
+		e.Ticks = append(e.Ticks, w.Told(node, w.Now))
+	}
+	answer := w.Entry(e)
+	if w.Ledger.Now() < w.Now {
+		w.tb.Fatalf("time stands at %d: %s: %s", w.Ledger.Now(), answer.Code, answer.Message)
+	}
+	w.Now = w.Ledger.Now()
+	return answer
 }
+
+// Told returns a node's tick, of the newest feature level.
+func (w *World) Told(node identity.Signer, time int64) []byte {
+	w.tb.Helper()
+	return w.Sign(w.Command(node.ID(), registry.TypeTick, registry.Tick{Time: time, Feature: registry.Feature}), node)
+}
+
+// Leaf adds a leaf to the tree and changes nothing else: that of an entry without a command.
+func (w *World) Leaf() { w.Entry(ledger.Entry{}) }
 
 // Token returns an invitation by the operator as it would make it now.
 func (w *World) Token(operator identity.ID, name string, level identity.Level) identity.Token {

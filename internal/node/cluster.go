@@ -1,0 +1,351 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed-3e86d5b2/conclave/bus/broker"
+	"github.com/seed-3e86d5b2/conclave/consensus"
+	"github.com/seed-3e86d5b2/conclave/consensus/raftlog"
+	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/internal/control"
+	"github.com/seed-3e86d5b2/conclave/internal/datadir"
+	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/internal/mesh"
+	"github.com/seed-3e86d5b2/conclave/internal/registrar"
+	"github.com/seed-3e86d5b2/conclave/internal/wire"
+	"github.com/seed-3e86d5b2/conclave/registry"
+)
+
+// cluster is this node's part in the realm's cluster: its links to the other nodes, what it knows of them, and, while it
+// leads, that the log's servers follow the roster. It is safe for concurrent use.
+type cluster struct {
+	node      *Node
+	mesh      *mesh.Mesh
+	book      *book
+	chain     *chain
+	kick      chan struct{}                               // there may be something to do
+	authority atomic.Pointer[func() *identity.Authority] // by what the ledger has applied; nil before the log is opened
+}
+
+var (
+	_ registrar.Cluster = (*cluster)(nil)
+	_ registrar.Peers   = (*cluster)(nil)
+)
+
+// What nodes ask each other, besides what registrars do.
+const (
+	opHello   = "hello"   // greeting → greeting
+	opAppend  = "append"  // entry → index
+	opBarrier = "barrier" // nothing → index
+)
+
+// greeting is what a node tells another of itself, and of those it knows.
+type greeting struct {
+	record
+	Progress progress `cbor:"9,keyasint"`
+	Known    []record `cbor:"10,keyasint,omitempty"`
+}
+
+// openCluster listens for the other nodes, if the settings say where.
+func (n *Node) openCluster() (*cluster, error) {
+	c := &cluster{node: n, kick: make(chan struct{}, 1)}
+	var err error
+	if c.chain, err = openChain(n.config.Dir, n.contents); err != nil {
+		return nil, err
+	}
+	if c.book, err = openBook(n.config.Dir, c.wake); err != nil {
+		return nil, err
+	}
+	c.mesh, err = mesh.Listen(mesh.Config{
+		Self: n.ID(), Key: n.contents.signer.Key(), Realm: n.Realm(), Listen: n.contents.settings.Cluster, Members: c.members,
+		Locate: c.book.locate, Handlers: c.handlers(), Join: c.onJoin, Logger: n.config.Logger.With("part", "mesh"),
+	})
+	return c, err
+}
+
+// wake has the cluster look at once whether there is something to do. It does not block.
+func (c *cluster) wake() {
+	select {
+	case c.kick <- struct{}{}:
+	default:
+	}
+}
+
+// ruling returns who runs the realm by the newest roster that this node has seen.
+func (c *cluster) ruling() *identity.Authority {
+	seen := c.chain.authority()
+	if apply := c.authority.Load(); apply != nil {
+		if a := (*apply)(); a.Number >= seen.Number {
+			return a
+		}
+	}
+	return seen
+}
+
+// members returns which nodes may connect here.
+func (c *cluster) members() []identity.ID { return c.ruling().Members() }
+
+func (c *cluster) handlers() map[string]mesh.Handler {
+	table := map[string]mesh.Handler{opHello: c.onHello, opAppend: c.onAppend, opBarrier: c.onBarrier}
+	for _, op := range registrar.PeerOps() {
+		table[op] = func(ctx context.Context, from identity.ID, body []byte) ([]byte, error) {
+			r := c.node.live.registrar.Load()
+			if r == nil {
+				return nil, errStarting
+			}
+			return r.AnswerPeer(ctx, op, from, body)
+		}
+	}
+	return table
+}
+
+var errStarting = fault.New(fault.Unreachable, "node: starting")
+
+// Call implements [registrar.Peers].
+func (c *cluster) Call(ctx context.Context, to identity.ID, op string, body []byte) ([]byte, error) {
+	return c.mesh.Call(ctx, to, op, body)
+}
+
+// self returns what this node says of itself.
+func (c *cluster) self() record {
+	n := c.node
+	r := record{
+		Node: n.ID(), Cluster: c.advertised(c.mesh.Addr()), Version: n.config.Version, Feature: registry.Feature,
+		Stamp: time.Now().UnixMilli(),
+	}
+	if b := n.live.broker.Load(); b != nil {
+		r.Client, r.Routes = c.advertised(b.Addr()), c.advertised(b.ClusterAddr())
+	}
+	if l := n.live.log.Load(); l != nil {
+		r.Server = l.ServerID()
+	}
+	return r
+}
+
+// advertised returns an address that others reach, for one that this node listens on.
+func (c *cluster) advertised(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || c.node.contents.settings.Advertise == "" {
+		return address
+	}
+	if ip := net.ParseIP(host); ip == nil || !ip.IsUnspecified() {
+		return address
+	}
+	return net.JoinHostPort(c.node.contents.settings.Advertise, port)
+}
+
+func (c *cluster) progress() progress {
+	var p progress
+	if r := c.node.live.registrar.Load(); r != nil {
+		p.Size = r.Size()
+	}
+	if l := c.node.live.log.Load(); l != nil {
+		p.Applied = l.Stats().Applied
+	}
+	return p
+}
+
+func (c *cluster) greeting() greeting {
+	return greeting{record: c.self(), Progress: c.progress(), Known: c.book.records()}
+}
+
+func (c *cluster) onHello(_ context.Context, from identity.ID, body []byte) ([]byte, error) {
+	if err := c.hear(from, body); err != nil {
+		return nil, err
+	}
+	return wire.Encode(c.greeting())
+}
+
+var errSpeaksForOther = fault.New(fault.Denied, "node: a node speaks for itself")
+
+func (c *cluster) hear(from identity.ID, body []byte) error {
+	var g greeting
+	if err := wire.Decode(body, &g); err != nil {
+		return err
+	}
+	if g.Node != from {
+		return errSpeaksForOther
+	}
+	members := c.members()
+	others := slices.DeleteFunc(g.Known, func(r record) bool {
+		return r.Node == from || r.Node == c.node.ID() || !slices.Contains(members, r.Node)
+	})
+	return errors.Join(c.book.hear(g.record, g.Progress), c.book.overhear(others))
+}
+
+// onAppend appends an entry for a node that does not lead. The ledger checks what is in it.
+func (c *cluster) onAppend(ctx context.Context, _ identity.ID, body []byte) ([]byte, error) {
+	l := c.node.live.log.Load()
+	if l == nil {
+		return nil, errStarting
+	}
+	index, err := l.AppendHere(ctx, body)
+	if err != nil {
+		return nil, err
+	}
+	return wire.Encode(index)
+}
+
+func (c *cluster) onBarrier(ctx context.Context, _ identity.ID, _ []byte) ([]byte, error) {
+	l := c.node.live.log.Load()
+	if l == nil {
+		return nil, errStarting
+	}
+	index, err := l.BarrierHere(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return wire.Encode(index)
+}
+
+// forward implements raftlog.Config.Forward.
+func (c *cluster) forward(ctx context.Context, leader string, entry []byte) (uint64, error) {
+	return c.askLeader(ctx, leader, opAppend, entry)
+}
+
+// askBarrier implements raftlog.Config.AskBarrier.
+func (c *cluster) askBarrier(ctx context.Context, leader string) (uint64, error) {
+	return c.askLeader(ctx, leader, opBarrier, nil)
+}
+
+func (c *cluster) askLeader(ctx context.Context, leader, op string, body []byte) (uint64, error) {
+	id, err := identity.ParseID(leader)
+	if err != nil {
+		return 0, err
+	}
+	raw, err := c.mesh.Call(ctx, id, op, body)
+	switch fault.CodeOf(err) {
+	case "":
+	case fault.Unreachable: // nothing was sent, or the peer does not lead
+		return 0, fmt.Errorf("%w: %w", consensus.ErrNotLeader, err)
+	case fault.TooLarge:
+		return 0, fmt.Errorf("%w: %w", consensus.ErrTooLarge, err)
+	default:
+		return 0, err
+	}
+	var index uint64
+	return index, wire.Decode(raw, &index)
+}
+
+// applied implements raftlog.Config.Applied.
+func (c *cluster) applied(node string) (uint64, bool) {
+	id, err := identity.ParseID(node)
+	if err != nil {
+		return 0, false
+	}
+	a := c.book.of(id)
+	return a.Applied, recent(a)
+}
+
+// silence is after how long without a word a node counts as silent.
+const silence = 3 * time.Second
+
+func recent(a acquaintance) bool { return !a.heard.IsZero() && time.Since(a.heard) < silence }
+
+// Addresses implements [registrar.Cluster].
+func (c *cluster) Addresses() []control.Address {
+	var list []control.Address
+	for _, id := range c.ruling().Nodes {
+		at := c.book.of(id).Client
+		if id == c.node.ID() {
+			at = c.self().Client
+		}
+		if at != "" {
+			list = append(list, control.Address{Node: id, At: at})
+		}
+	}
+	return list
+}
+
+// Machines implements [registrar.Cluster].
+func (c *cluster) Machines() []control.Machine {
+	a, leader := c.ruling(), ""
+	if l := c.node.live.log.Load(); l != nil {
+		leader, _ = l.Leader()
+	}
+	var list []control.Machine
+	for _, id := range a.Members() {
+		m, known := control.Machine{Node: id}, c.book.of(id)
+		if id == c.node.ID() {
+			known = acquaintance{record: c.self(), progress: c.progress(), heard: time.Now()}
+			m.Self = true
+		}
+		m.Client, m.Cluster, m.Version, m.Size = known.Client, known.Cluster, known.Version, known.Size
+		if !known.heard.IsZero() {
+			m.Heard = time.Now().Add(-time.Since(known.heard)).UnixMilli()
+		}
+		switch {
+		case !recent(known):
+			m.State = "silent"
+		case slices.Contains(a.Joining, id):
+			m.State = "joining"
+		case id.String() == leader:
+			m.State = "leader"
+		default:
+			m.State = "follower"
+		}
+		list = append(list, m)
+	}
+	return list
+}
+
+// Transfer implements [registrar.Cluster].
+func (c *cluster) Transfer(ctx context.Context, to identity.ID) error {
+	l, name := c.node.live.log.Load(), ""
+	if !to.IsZero() {
+		name = to.String()
+	}
+	if l.Leads() {
+		return l.Transfer(ctx, name)
+	}
+	leader, known := l.Leader()
+	if !known {
+		return consensus.ErrNotLeader
+	}
+	if leader == name {
+		return nil
+	}
+	return errNotHere.WithHint("ask the node that leads, " + leader + ": conclave cluster transfer --node " + leader)
+}
+
+var errNotHere = fault.New(fault.Conflict, "node: another node leads")
+
+// Changed implements [registrar.Cluster].
+func (c *cluster) Changed() { c.wake() }
+
+// Diverged implements [registrar.Cluster].
+func (c *cluster) Diverged(heads map[string][]byte) {
+	raw, err := wire.Encode(heads)
+	if err == nil {
+		err = datadir.WritePrivate(filepath.Join(c.node.config.Dir, evidenceFile), raw)
+	}
+	c.node.config.Logger.Error("nodes have signed different heads of one size", "kept", evidenceFile, "error", err)
+}
+
+// raftStreams are the mesh's streams as raftlog wants them.
+type raftStreams struct{ *mesh.Streams }
+
+var _ raftlog.Streams = raftStreams{}
+
+// Dial implements [raftlog.Streams].
+func (s raftStreams) Dial(node string, timeout time.Duration) (net.Conn, error) {
+	return s.DialNode(node, timeout)
+}
+
+// routes are where the brokers of the other nodes are reached.
+func (c *cluster) routes() []broker.Route {
+	var list []broker.Route
+	for _, id := range c.members() {
+		if id != c.node.ID() {
+			list = append(list, broker.Route{Node: id, Address: c.book.of(id).Routes}) // without an address it may dial
+		}
+	}
+	return list
+}

@@ -1,0 +1,199 @@
+package registrar
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/internal/wire"
+)
+
+// ErrLease is returned by a node that has not heard from a majority for so long that it may not act on what it knows.
+var ErrLease = fault.New(fault.Unreachable, "registrar: this node is cut off from the majority and serves nobody").
+	WithHint("connect to another node; see which are up: conclave cluster members")
+
+// DefaultLease is how long a node acts on what it knows of the registry without a sign that a majority has applied what
+// it sent (DESIGN §8).
+const DefaultLease = 3 * time.Second
+
+// renewals is how often a node renews within one lease.
+const renewals = 6
+
+// lease is how long this node may act on its replica. A realm of one node needs none. It is safe for concurrent use.
+type lease struct {
+	length time.Duration
+	now    func() time.Duration // monotonic
+	end    func()               // called once when it runs out
+	begin  func()               // called once when it is held again
+
+	mu    sync.Mutex
+	until time.Duration
+	holds bool
+	timer *time.Timer // runs end; nil while it does not hold
+	over  bool        // closed
+}
+
+func newLease(length time.Duration, now func() time.Duration) *lease {
+	return &lease{length: length, now: now, begin: func() {}, end: func() {}}
+}
+
+// renew counts the lease from the moment sent, by its own clock.
+func (l *lease) renew(sent time.Duration) {
+	l.mu.Lock()
+	until := max(l.until, sent+l.length)
+	left := until - l.now()
+	if l.over || left <= 0 {
+		l.mu.Unlock()
+		return
+	}
+	l.until = until
+	began := !l.holds
+	l.holds = true
+	if l.timer == nil {
+		l.timer = time.AfterFunc(left, l.expire)
+	} else {
+		l.timer.Reset(left)
+	}
+	l.mu.Unlock()
+	if began {
+		l.begin()
+	}
+}
+
+// expire ends the lease, if it was not renewed meanwhile.
+func (l *lease) expire() {
+	l.mu.Lock()
+	if !l.holds || l.over {
+		l.mu.Unlock()
+		return
+	}
+	if left := l.until - l.now(); left > 0 {
+		l.timer.Reset(left)
+		l.mu.Unlock()
+		return
+	}
+	l.holds = false
+	l.mu.Unlock()
+	l.end()
+}
+
+// left returns how much is left, 0 if nothing.
+func (l *lease) left() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.holds {
+		return 0
+	}
+	return max(l.until-l.now(), 0)
+}
+
+// close stops the timer: neither begin nor end is called from now on.
+func (l *lease) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.over = true
+	if l.timer != nil {
+		l.timer.Stop()
+	}
+}
+
+// alone reports whether this node is the realm's only one, and so waits for nobody.
+func (r *Registrar) alone() bool {
+	a := r.ledger.Authority()
+	return len(a.Nodes) == 1 && a.Nodes[0] == r.ID()
+}
+
+// mayServe returns nil if this node may act on its replica now.
+func (r *Registrar) mayServe() error {
+	if r.alone() || r.lease.left() > 0 {
+		return nil
+	}
+	return ErrLease
+}
+
+// keepTime tells the time through the log again and again, which renews the lease, moves log time and shows the others
+// that this node follows. It does nothing while the node is alone or not yet one of those that count.
+func (r *Registrar) keepTime(ctx context.Context) {
+	every := time.NewTicker(r.lease.length / renewals)
+	defer every.Stop()
+	gathered := false
+	for rounds := 0; ; rounds++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+		}
+		if r.alone() || !r.counts() {
+			continue
+		}
+		r.renewLease(ctx)
+		if !gathered && r.mayServe() == nil {
+			r.gather(ctx)
+			gathered = true
+		}
+		if rounds%headRounds == 0 {
+			r.compareHeads(ctx)
+		}
+	}
+}
+
+// headRounds is after how many renewals a node compares its state with the others': every 10 s.
+const headRounds = 20
+
+// counts reports whether this node is one of those whose majority decides.
+func (r *Registrar) counts() bool {
+	_, self := r.panel.others(r.ledger.Authority())
+	return self == 1
+}
+
+// renewLease tells the time and, once that is applied here, counts the lease from when it was sent.
+func (r *Registrar) renewLease(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, r.lease.length)
+	defer cancel()
+	sent := r.lease.now()
+	told, err := r.tellTime(ctx)
+	if err != nil {
+		r.config.Logger.Debug("lease not renewed", "code", string(fault.CodeOf(err)), "error", err)
+		return
+	}
+	if newest, ok := r.ledger.Told(r.ID()); ok && newest >= told {
+		r.lease.renew(sent)
+	}
+}
+
+// tellTime appends a tick of its own and returns the time that it tells, once it is applied here.
+func (r *Registrar) tellTime(ctx context.Context) (int64, error) {
+	now, err := r.clock.now()
+	if err != nil {
+		return 0, err
+	}
+	tick, err := r.tick(now)
+	if err != nil {
+		return 0, err
+	}
+	entry, err := wire.Encode(entryOf(tick, nil))
+	if err != nil {
+		return 0, err
+	}
+	_, _, err = r.log.Append(ctx, entry)
+	return now, err
+}
+
+// compareHeads has the others sign this node's newest head. If most of them know another one of that size, this node
+// stops: see [heads.current].
+func (r *Registrar) compareHeads(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, r.lease.length)
+	defer cancel()
+	if _, _, err := r.heads.current(ctx, r.ledger.Size()); err != nil {
+		r.config.Logger.Debug("head not signed by a majority", "code", string(fault.CodeOf(err)), "error", err)
+	}
+}
+
+// grace gives a node that has just become one of several the lease that it could not have renewed before.
+func (r *Registrar) grace() {
+	if !r.alone() && r.counts() {
+		r.lease.renew(r.lease.now())
+	}
+}
+
