@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 
+	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
 )
 
@@ -17,7 +18,7 @@ var (
 	ErrTooLarge = fault.New(fault.TooLarge, "bus: message too large")
 )
 
-// Conn carries messages to and from one node. It is safe for concurrent use.
+// Conn carries messages to and from one node at a time. It is safe for concurrent use.
 //
 // Delivery is at most once. Messages that one connection publishes on one subject reach a subscription in that order,
 // and those on different subjects too as long as one subscription hears both. A subscription's queue is bounded, in
@@ -49,6 +50,14 @@ type Conn interface {
 	// Err returns nil before Done is closed, and then why it ended: [ErrClosed] after Close, otherwise an error with
 	// a code.
 	Err() error
+}
+
+// Located is a [Conn] that knows which node it speaks to. Connections over a network are; those in one process, or in
+// memory, need not be.
+type Located interface {
+	// Node returns the node whose key the connection proved, and zero while there is none. It changes when the
+	// connection comes back at another node, before [Observer.Connected] is told.
+	Node() identity.ID
 }
 
 // Subscription is one subscription of a [Conn]. It is safe for concurrent use.

@@ -123,6 +123,31 @@ func TestOneTimeKeyEnrolsOnly(t *testing.T) {
 	}
 }
 
+// TestOnlyNodesHaveWords: what nodes tell each other is neither heard nor said by anybody else, whatever the rights.
+func TestOnlyNodesHaveWords(t *testing.T) {
+	p := NodePermissions(realmID)
+	if !p.MayPublish(realm.Word(node)) || !p.MaySubscribe(realm.Words()) || !Covers(realm.Words(), realm.Word(node)) {
+		t.Error("a node has no words")
+	}
+	once := wire.NewKey([32]byte{6}).Public()
+	most := party(allRights())
+	others := map[string]Permissions{"invited": OneTimePermissions(realmID, node, once), "agent": most.Permissions()}
+	for name, id := range map[string]identity.ID{"operator": operator, "node as a client": node} {
+		most.Principal = id
+		others[name] = most.Permissions()
+	}
+	for name, p := range others {
+		if p.IsZero() {
+			t.Errorf("%s: the honest twin may nothing", name)
+		}
+		for _, s := range []string{realm.Word(node), realm.Word(alice), realm.Words(), realm.prefix + "nod.>"} {
+			if p.MayPublish(s) || p.MaySubscribe(s) {
+				t.Errorf("%s may use %s", name, s)
+			}
+		}
+	}
+}
+
 func TestAnotherProcessIsAnother(t *testing.T) {
 	p := party(allRights()).Permissions()
 	other := Token{1}

@@ -60,6 +60,7 @@ const (
 	ControlReply Kind = "ctr" // the node's answer
 	Enrol        Kind = "enr" // a one-time key's request to a node
 	Hint         Kind = "evt" // a node's word to everybody: look again
+	Word         Kind = "nod" // a node's word to the other nodes
 )
 
 // field is one part of a subject after "c1.<realm>.<kind>".
@@ -87,6 +88,7 @@ var layouts = map[Kind][]field{
 	ControlReply: {toAny, process, exchange},
 	Enrol:        {toNode, fromAgent, exchange},
 	Hint:         {fromNode},
+	Word:         {fromNode},
 }
 
 // Subject is a subject's parts. Those that its kind does not have are zero.
@@ -157,6 +159,9 @@ func (r Realm) Enrol(node identity.ID, key wire.PublicKey, id Token) string {
 // Hint returns the subject on which a node tells everybody to look again.
 func (r Realm) Hint(node identity.ID) string { return r.join(Hint, node.String()) }
 
+// Word returns the subject on which a node tells the other nodes what they should know. Nobody but nodes may use it.
+func (r Realm) Word(node identity.ID) string { return r.join(Word, node.String()) }
+
 // Requests returns what a process subscribes to for the requests made to it.
 func (r Realm) Requests(self identity.ID, process Token) string {
 	return r.join(Request, self.String(), process.String(), "*")
@@ -180,6 +185,9 @@ func (r Realm) Enrols(node identity.ID) string { return r.join(Enrol, node.Strin
 
 // Hints returns what everybody may subscribe to for all nodes' hints.
 func (r Realm) Hints() string { return r.join(Hint, "*") }
+
+// Words returns what a node subscribes to for all nodes' words, its own too.
+func (r Realm) Words() string { return r.join(Word, "*") }
 
 // All returns the pattern of every subject of the realm, for its nodes.
 func (r Realm) All() string { return r.prefix + ">" }

@@ -54,6 +54,7 @@ func TestSubjectsAreReadAsTheyWereMade(t *testing.T) {
 		{realm.Enrol(node, once, exchangeA), "enr." + n + "." + OneTime(once).String() + "." + x,
 			Subject{Kind: Enrol, To: node, From: OneTime(once), ID: exchangeA}},
 		{realm.Hint(node), "evt." + n, Subject{Kind: Hint, From: node}},
+		{realm.Word(node), "nod." + n, Subject{Kind: Word, From: node}},
 	} {
 		if row.made != prefix+row.text {
 			t.Errorf("made %s, want %s", row.made, prefix+row.text)
@@ -147,7 +148,7 @@ func FuzzParse(f *testing.F) {
 	for _, s := range []string{
 		realm.Request(bob, proc, alice), realm.Reply(alice, proc, bob, exchangeA), realm.Mail(bob, alice),
 		topicOf(f, alice, "a.b"), realm.Control(node, operator, proc, exchangeA), realm.ControlReply(alice, proc, exchangeA),
-		realm.Enrol(node, alice.Key(), exchangeA), realm.Hint(node), realm.All(), "",
+		realm.Enrol(node, alice.Key(), exchangeA), realm.Hint(node), realm.Word(node), realm.All(), "",
 	} {
 		f.Add(s)
 	}
@@ -165,6 +166,7 @@ func FuzzParse(f *testing.F) {
 			ControlReply: func() string { return realm.ControlReply(p.To, p.Process, p.ID) },
 			Enrol:        func() string { return realm.Enrol(p.To, p.From.Key(), p.ID) },
 			Hint:         func() string { return realm.Hint(p.From) },
+			Word:         func() string { return realm.Word(p.From) },
 		}[p.Kind]()
 		if made != s || !ValidSubject(s) {
 			t.Errorf("%q was read as %+v, which makes %q", s, p, made)

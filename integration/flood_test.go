@@ -95,7 +95,7 @@ func inProcess(t *testing.T) (*nodes.Node, identity.Signer) {
 	}
 	dir := filepath.Join(t.TempDir(), "node")
 	if _, err := nodes.Init(dir, nodes.Plan{
-		Policy: rules, Roots: []identity.ID{operator.ID()}, Listen: "127.0.0.1:0",
+		Policy: rules, Roots: []identity.ID{operator.ID()}, Place: nodes.Place{Listen: "127.0.0.1:0"},
 		Nonce: [16]byte{1}, Now: time.Now().UnixMilli(),
 	}); err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/internal/control"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
+	"github.com/seed-3e86d5b2/conclave/trust"
 )
 
 // acquaintances are the principals and processes that an agent deals with: what was verified of them, and what is
@@ -44,19 +46,30 @@ func newAcquaintances(l *link) *acquaintances {
 }
 
 func (q *acquaintances) who(ctx context.Context, w control.Who) (Peer, error) {
-	var p control.Principal
-	if err := q.link.ask(ctx, control.OpWho, w, &p); err != nil {
-		return Peer{}, err
-	}
-	v, _, err := verifyPrincipal(p, *q.link.lore.Load(), q.link.now())
+	v, err := q.ticket(ctx, w)
 	if err != nil {
 		return Peer{}, err
 	}
-	t := v.Statement()
-	if (!w.ID.IsZero() && t.Principal != w.ID) || (w.Name != "" && t.Name != w.Name) {
-		return Peer{}, errForm
-	}
-	return Peer{ID: t.Principal, Name: t.Name, Operator: t.Operator, Level: t.Level, Status: t.Status.String()}, nil
+	return vouchedPeer(v.Statement()), nil
+}
+
+// ticket asks the node for a principal's ticket and verifies it.
+func (q *acquaintances) ticket(ctx context.Context, w control.Who) (v wire.Verified[trust.Ticket], err error) {
+	err = vouched(ctx, q.link, nil, control.OpWho, w, func(p control.Principal, l lore) (err error) {
+		if v, _, err = verifyPrincipal(p, l, q.link.now()); err != nil {
+			return err
+		}
+		if t := v.Statement(); (!w.ID.IsZero() && t.Principal != w.ID) || (w.Name != "" && t.Name != w.Name) {
+			return errForm
+		}
+		return nil
+	})
+	return v, err
+}
+
+// vouchedPeer is what a verified ticket says of its principal.
+func vouchedPeer(t trust.Ticket) Peer {
+	return Peer{ID: t.Principal, Name: t.Name, Operator: t.Operator, Level: t.Level, Status: t.Status.String()}
 }
 
 func whoOf(nameOrKey string) (control.Who, error) {
@@ -68,16 +81,27 @@ func whoOf(nameOrKey string) (control.Who, error) {
 
 // find asks the node who is there, verifies each answer, and remembers the senders. What does not verify is left out.
 func (q *acquaintances) find(ctx context.Context, f control.Find) ([]*instance, error) {
-	var found control.Found
-	if err := q.link.ask(ctx, control.OpFind, f, &found); err != nil {
-		return nil, err
-	}
-	l := *q.link.lore.Load()
 	var list []*instance
+	var refused []error
+	err := vouched(ctx, q.link, nil, control.OpFind, f, func(found control.Found, l lore) error {
+		list, refused = q.sift(found, f, l)
+		return errors.Join(refused...)
+	})
+	if err != nil && len(refused) == 0 {
+		return nil, err // of asking
+	}
+	for _, err := range refused {
+		q.link.options.logger.Warn("process left out", "code", string(fault.CodeOf(err)), "error", err)
+	}
+	return list, nil
+}
+
+// sift returns the processes that a node has named which are what was looked for, and why it refuses others.
+func (q *acquaintances) sift(found control.Found, f control.Find, l lore) (list []*instance, refused []error) {
 	for _, v := range found.Processes {
 		i, err := verifyInstance(v, l, q.link.now())
 		if err != nil {
-			q.link.options.logger.Warn("process left out", "code", string(fault.CodeOf(err)), "error", err)
+			refused = append(refused, err)
 			continue
 		}
 		if i.presence.IsZero() || !offers(&i, f, l) {
@@ -88,7 +112,7 @@ func (q *acquaintances) find(ctx context.Context, f control.Find) ([]*instance, 
 		}
 		list = append(list, &i)
 	}
-	return list, nil
+	return list, refused
 }
 
 // offers checks that the process itself, its principal's granted card, and its level say what was looked for.
@@ -146,18 +170,13 @@ func (q *acquaintances) sealingKey(ctx context.Context, id identity.ID, credenti
 	if key, ok := q.keys.get(credential); ok {
 		return key, nil
 	}
-	var v control.Vouched
-	if err := q.link.ask(ctx, control.OpSender, control.Process{Principal: id, Credential: credential}, &v); err != nil {
+	i, v, err := q.sender(ctx, id, credential)
+	if err != nil {
 		return nil, err
 	}
 	presence, err := wire.Parse[discovery.Presence](v.Presence, wire.MaxStatement)
 	if err != nil {
 		return nil, errNoSealingKey
-	}
-	v.Presence = nil // it may be over; the key is good as long as the credential, which names it
-	i, err := verifyInstance(v, *q.link.lore.Load(), q.link.now())
-	if err != nil {
-		return nil, err
 	}
 	key := presence.Claim.Sealing
 	if i.credential.ID() != credential || i.credential.Statement().Sealing != wire.Hash(key) {
@@ -165,6 +184,19 @@ func (q *acquaintances) sealingKey(ctx context.Context, id identity.ID, credenti
 	}
 	q.keys.put(credential, key)
 	return key, nil
+}
+
+// sender asks the node who a process is, and verifies the answer but for the presence: that of a process that only calls
+// may be over, and its key is good as long as the credential, which names it.
+func (q *acquaintances) sender(ctx context.Context, id identity.ID, credential wire.Digest) (i instance, said control.Vouched, err error) {
+	in := control.Process{Principal: id, Credential: credential}
+	err = vouched(ctx, q.link, nil, control.OpSender, in, func(v control.Vouched, l lore) (err error) {
+		said = v
+		v.Presence = nil
+		i, err = verifyInstance(v, l, q.link.now())
+		return err
+	})
+	return i, said, err
 }
 
 var errNoSealingKey = fault.New(fault.Unknown, "sdk: the process announced no sealing key of its credential")
@@ -197,12 +229,7 @@ func (k *sealingKeys) put(credential wire.Digest, key []byte) {
 func (q *acquaintances) meet(ctx context.Context, from identity.ID, credential wire.Digest) error {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
-	var v control.Vouched
-	if err := q.link.ask(ctx, control.OpSender, control.Process{Principal: from, Credential: credential}, &v); err != nil {
-		return err
-	}
-	v.Presence = nil // that of a process that only calls may be over
-	i, err := verifyInstance(v, *q.link.lore.Load(), q.link.now())
+	i, v, err := q.sender(ctx, from, credential)
 	if err != nil {
 		return err
 	}
@@ -244,13 +271,9 @@ func (q *acquaintances) relearn(ids []identity.ID) {
 		if !q.peers.Knows(id) {
 			continue
 		}
-		var p control.Principal
-		if err := q.link.ask(ctx, control.OpWho, control.Who{ID: id}, &p); err != nil {
-			continue // its ticket will end by itself
-		}
-		v, _, err := verifyPrincipal(p, *q.link.lore.Load(), q.link.now())
-		if err != nil || v.Statement().Principal != id {
-			continue
+		v, err := q.ticket(ctx, control.Who{ID: id})
+		if err != nil {
+			continue // the one known will end by itself
 		}
 		if err := q.peers.Learn(v, q.link.now()); err != nil {
 			q.link.options.logger.Debug("ticket not taken", "principal", id.String(), "error", err)

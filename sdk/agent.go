@@ -56,6 +56,7 @@ func Connect(ctx context.Context, opts ...Option) (*Agent, error) {
 	if err == nil {
 		a.crew.keep(func() { keepPresent(a) })
 		a.crew.keep(a.link.renewLoop)
+		a.crew.keep(a.link.learning.loop)
 		err = a.executor.settle(ctx)
 	}
 	if err != nil {
@@ -68,6 +69,8 @@ func Connect(ctx context.Context, opts ...Option) (*Agent, error) {
 func assemble(o options, as known) *Agent {
 	a := &Agent{crew: newCrew()}
 	a.link = &link{options: o, known: as, realm: as.Realm, crew: a.crew, news: newBell()}
+	a.link.nodes.Store(&nodes{addresses: as.Addresses, pins: as.Pins})
+	a.link.learning.link, a.link.learning.turn = a.link, newLane()
 	a.circle = newAcquaintances(a.link)
 	a.pool = &pool{crew: a.crew}
 	a.service = newService(a.link)

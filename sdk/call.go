@@ -51,6 +51,11 @@ func (t Target) String() string {
 // asked, for this request. Without a deadline in ctx it waits 30 s. Errors: [ErrNoResponder]; [ErrTimeout], after
 // which the request may have been handled; denied, at once, for what this agent's own level may not call; and the
 // handler's, with its code.
+//
+// When the connection goes down it comes back by itself, at this node or another, and the call ends with an error whose
+// code says that it may be made again: unreachable where the request has not left, uncertain where it may have been
+// handled. A reply that is still being made then is awaited as long again as the call has lasted, at least 2 s. Where
+// the other side's node goes away nothing tells the caller: the call ends with ctx. See middleware.RetryCalls.
 func CallBytes(ctx context.Context, a *Agent, to Target, content []byte) ([]byte, error) {
 	call := a.calling.around(func(ctx context.Context, to Target, content []byte) ([]byte, error) {
 		return callBytes(ctx, a, to, content)
@@ -75,7 +80,7 @@ func callBytes(ctx context.Context, a *Agent, to Target, content []byte) ([]byte
 	for range maxPicks {
 		var i *instance
 		if i, err = a.circle.pick(ctx, to); err != nil {
-			return nil, err
+			return nil, unsent(err)
 		}
 		var m *envelope.Message
 		if m, err = s.exchanges.ask(ctx, i, envelope.Request, body); err == nil {

@@ -57,10 +57,13 @@ func (k *docket) box() ballot.Box { return ballot.Of(lent{k.link}, k.link.id(), 
 // proposed finds the decision that this agent proposed with the nonce.
 func (k *docket) proposed(ctx context.Context, nonce [16]byte, action Action) (*Decision, error) {
 	var v control.DecisionView
-	if err := k.link.ask(ctx, control.OpDecision, control.DecisionID{Proposer: k.link.id(), Nonce: nonce}, &v); err != nil {
-		return nil, err
-	}
-	b, err := verifyView(v, *k.link.lore.Load(), k.link.now())
+	var b ballot.View
+	in := control.DecisionID{Proposer: k.link.id(), Nonce: nonce}
+	err := vouched(ctx, k.link, nil, control.OpDecision, in, func(said control.DecisionView, l lore) (err error) {
+		v = said
+		b, err = verifyView(said, l, k.link.now())
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -85,18 +88,21 @@ type fetched struct {
 }
 
 func (k *docket) fetch(ctx context.Context, id Digest) (fetched, error) {
-	var c control.Certificate
-	if err := k.link.ask(ctx, control.OpCertificate, control.DecisionID{Prefix: id[:]}, &c); err != nil {
-		return fetched{}, err
-	}
-	certificate, _, err := proof.ParseCertificate(c.Certificate, proof.Trust{Realm: k.link.realm, Roster: k.link.lore.Load().authority.Number})
-	if err != nil {
-		return fetched{}, err
-	}
-	if certificate.ID() != id {
-		return fetched{}, proof.ErrMismatch
-	}
-	return fetched{certificate: certificate, consumed: c.Consumed, receipt: c.Receipt}, nil
+	var out fetched
+	in := control.DecisionID{Prefix: id[:]}
+	err := vouched(ctx, k.link, nil, control.OpCertificate, in, func(c control.Certificate, l lore) error {
+		trusted := proof.Trust{Realm: k.link.realm, Roster: l.authority.Number}
+		certificate, _, err := proof.ParseCertificate(c.Certificate, trusted)
+		if err != nil {
+			return byOthers(err)
+		}
+		if certificate.ID() != id {
+			return proof.ErrMismatch
+		}
+		out = fetched{certificate: certificate, consumed: c.Consumed, receipt: c.Receipt}
+		return nil
+	})
+	return out, err
 }
 
 // loop looks for decisions to vote on, at each hint and now and then.

@@ -10,6 +10,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/bus"
 	"github.com/seed-3e86d5b2/conclave/envelope"
 	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/internal/fault"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 )
 
@@ -269,7 +270,7 @@ func (e *egress) flush() {
 					e.end(l, errCut)
 					continue
 				}
-				e.end(l, err)
+				e.end(l, doubtful(err))
 			}
 		}
 		e.mu.Lock()
@@ -280,8 +281,17 @@ func (e *egress) flush() {
 }
 
 // errCut is returned when the connection has gone down since something was published: what stands again says nothing
-// about it.
-var errCut = fmt.Errorf("sdk: the connection went down before the node confirmed it: %w", bus.ErrUnreachable)
+// about it, least of all at another node.
+var errCut = doubtful(fmt.Errorf("sdk: the connection went down before the node confirmed it: %w", bus.ErrUnreachable))
+
+// doubtful returns the error of what was published, and not confirmed for want of a connection: nobody knows whether it
+// arrived.
+func doubtful(err error) error {
+	if fault.CodeOf(err) != fault.Unreachable || errors.Is(err, ErrClosed) {
+		return err
+	}
+	return &fault.Error{Code: fault.Uncertain, Message: err.Error(), Err: err}
+}
 
 // confirm asks the node whether it has taken what was published before, when the connection had gone down so often.
 func (e *egress) confirm(ctx context.Context, cuts uint64) error {
@@ -298,13 +308,16 @@ func (e *egress) confirm(ctx context.Context, cuts uint64) error {
 	case err == nil && e.cuts.Load() != cuts:
 		return errCut
 	}
-	return err
+	return doubtful(err)
 }
 
 // end tells a lot its outcome, and the logger of a failure that nobody is sure to look at.
 func (e *egress) end(l *lot, err error) {
 	l.finish(err)
 	if err == nil || l.awaited {
+		return
+	}
+	if l.lost != nil && l.lost(err) {
 		return
 	}
 	e.mu.Lock()

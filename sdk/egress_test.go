@@ -707,7 +707,7 @@ func TestARequestThatWasNotConfirmed(t *testing.T) {
 				}
 				close(confirm)
 				x.release()
-				waiting := &exchanges{session: &session{conn: x.conn}}
+				waiting := &exchanges{session: &session{way: &way{conn: x.conn}}}
 				for _, l := range lots {
 					e := &exchange{arrived: make(chan arrival), silent: make(chan struct{})}
 					_, err := waiting.await(t.Context(), e, l)

@@ -57,7 +57,7 @@ func Enrol(ctx context.Context, invitation string, keep KeyKeeper, opts ...Optio
 		return identity.Signer{}, Profile{}, err
 	}
 	p := Profile{Realm: i.Realm, Addresses: token.Addresses, Pins: token.Pins, Signer: signer}
-	handedIn, err := o.enrol(ctx, i, token, p)
+	handedIn, err := o.enrol(ctx, i, token, &p)
 	if err == nil {
 		return signer, p, nil
 	}
@@ -74,11 +74,14 @@ func unanswered(err error) bool {
 		errors.Is(err, context.DeadlineExceeded)
 }
 
-// enrol connects by the one-time key, verifies the realm and hands the enrolment in; it reports whether it came to that.
-func (o *options) enrol(ctx context.Context, i identity.Invitation, token identity.Token, p Profile) (handedIn bool, err error) {
+// enrol connects by the one-time key, verifies the realm, whose nodes the profile names from then on, and hands the
+// enrolment in; it reports whether it came to that.
+func (o *options) enrol(ctx context.Context, i identity.Invitation, token identity.Token, p *Profile) (handedIn bool, err error) {
 	once := wire.NewKey(i.Seed)
-	conn, err := o.transport(ctx, natsbus.Options{
+	w := newWay()
+	w.conn, err = o.transport(ctx, natsbus.Options{
 		Addresses: p.Addresses, Pins: p.Pins, Name: "enrolment", Refusals: 1,
+		Observer: bus.Observer{Disconnected: w.cut, Connected: w.up.ring},
 		Present: func() (natsbus.Presentation, error) {
 			return natsbus.Presentation{Connect: once, Statement: i.Token, Invitation: true}, nil
 		},
@@ -86,12 +89,22 @@ func (o *options) enrol(ctx context.Context, i identity.Invitation, token identi
 	if err != nil {
 		return false, fmt.Errorf("enrol: %w", err)
 	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // everything that matters was answered
-	client, err := control.NewClient(conn, control.Party{Realm: i.Realm, Node: p.Pins[0], OneTime: once.Public()})
+	defer func() { _ = w.conn.Close(context.WithoutCancel(ctx)) }() // everything that matters was answered
+	w.control, err = control.NewClient(w.conn, control.Party{
+		Realm: i.Realm, Node: p.Pins[0], OneTime: once.Public(), Cut: w.down.next,
+	})
 	if err != nil {
 		return false, err
 	}
-	if _, err := learn(ctx, client, i.Realm, token.Roster); err != nil {
+	err = persist(ctx, w, func(ctx context.Context) error {
+		learned, err := learn(ctx, w.control, i.Realm, nil, token.Roster)
+		if err == nil {
+			known := nodes{p.Addresses, p.Pins}.with(learned)
+			p.Addresses, p.Pins = known.addresses, known.pins
+		}
+		return err
+	})
+	if err != nil {
 		return false, err
 	}
 	now := time.Now().UnixMilli()
@@ -99,13 +112,13 @@ func (o *options) enrol(ctx context.Context, i identity.Invitation, token identi
 	if err != nil {
 		return false, err
 	}
-	_, err = submit[registry.Change](ctx, conn, client, p.Signer, i.Realm, registry.TypeEnrol, registry.Enrol{Enrolment: enrolment})
+	_, err = submit[registry.Change](ctx, w, p.Signer, i.Realm, registry.TypeEnrol, registry.Enrol{Enrolment: enrolment})
 	return true, err
 }
 
 // submit signs and hands in one command and returns its result.
-func submit[R any](ctx context.Context, conn bus.Conn, client *control.Client, s identity.Signer, realm wire.Realm, typ registry.Type, body any) (R, error) {
-	out, err := submitFull(ctx, conn, client, s, realm, typ, body, newNonce(), false)
+func submit[R any](ctx context.Context, w *way, s identity.Signer, realm wire.Realm, typ registry.Type, body any) (R, error) {
+	out, err := submitFull(ctx, w, s, realm, typ, body, newNonce(), false)
 	if err != nil {
 		var none R
 		return none, err
@@ -113,7 +126,9 @@ func submit[R any](ctx context.Context, conn bus.Conn, client *control.Client, s
 	return registry.Result[R](out.Answer)
 }
 
-func submitFull(ctx context.Context, conn bus.Conn, client *control.Client, s identity.Signer, realm wire.Realm, typ registry.Type, body any, nonce [16]byte, receipt bool) (control.Submitted, error) {
+// submitFull signs one command and hands it in until it is answered: the same bytes each time, to whichever node the
+// connection stands at then, so that it takes effect once.
+func submitFull(ctx context.Context, w *way, s identity.Signer, realm wire.Realm, typ registry.Type, body any, nonce [16]byte, receipt bool) (control.Submitted, error) {
 	c, err := registry.New(s.ID(), typ, body, nonce, time.Now().UnixMilli())
 	if err != nil {
 		return control.Submitted{}, err
@@ -123,8 +138,8 @@ func submitFull(ctx context.Context, conn bus.Conn, client *control.Client, s id
 		return control.Submitted{}, err
 	}
 	var out control.Submitted
-	err = persist(ctx, conn, func(ctx context.Context) error {
-		return client.Ask(ctx, control.OpSubmit, control.Submit{Command: raw, Receipt: receipt}, &out)
+	err = persist(ctx, w, func(ctx context.Context) error {
+		return w.control.Ask(ctx, control.OpSubmit, control.Submit{Command: raw, Receipt: receipt}, &out)
 	})
 	return out, err
 }

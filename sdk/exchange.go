@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/seed-3e86d5b2/conclave/bus"
 	"github.com/seed-3e86d5b2/conclave/envelope"
@@ -32,8 +33,10 @@ type exchange struct {
 	to      identity.ID
 	process wire.Digest
 	arrived chan arrival
-	stream  *inflow       // takes all that arrives instead, if it is one
-	silent  chan struct{} // closed when no reply can come any more
+	stream  *inflow         // takes all that arrives instead, if it is one
+	silent  chan struct{}   // closed when no reply can come any more
+	down    <-chan struct{} // closed when the connection goes down
+	began   time.Time
 
 	id    wire.Digest   // these under exchanges.mu until something arrives
 	text  string        // of the id, as in the reply's subject
@@ -45,8 +48,28 @@ type exchange struct {
 // errSilenced is returned when the process that was asked is not heard any more.
 var errSilenced = fault.New(fault.Uncertain, "sdk: the process that was asked lost its right to answer; it may have handled the request")
 
-// errUnconfirmed is returned when a request has left, but the connection went down before the node confirmed it.
-var errUnconfirmed = fault.New(fault.Uncertain, "sdk: the connection went down; the request may have been handled")
+var (
+	// errUnconfirmed is returned when a request has left, but the connection went down before the reply came.
+	errUnconfirmed = fault.New(fault.Uncertain, "sdk: the connection went down; the request may have been handled").
+			WithHint("call again if the handler may be called twice: see middleware.RetryCalls and middleware.Dedup")
+	// errUnasked is returned when the node was asked in vain about whom to call.
+	errUnasked = fault.New(fault.Unreachable, "sdk: the node did not answer; the request was not sent")
+)
+
+// shortPatience is the least time for which a reply is awaited after the connection went down.
+const shortPatience = 2 * time.Second
+
+// patience returns for how long a reply is awaited after the connection went down, when it has not come yet: as long
+// again as until then. A reply that was under way is lost; one that is only being made will come.
+func (e *exchange) patience() time.Duration { return max(time.Since(e.began), shortPatience) }
+
+// unsent returns the error of a call that has ended before its request left.
+func unsent(err error) error {
+	if fault.CodeOf(err) == fault.Uncertain {
+		return fmt.Errorf("%w: %w", errUnasked, err)
+	}
+	return err
+}
 
 // unasked returns why a request that ended with an error was not sent, or that it may have been.
 func (l *lot) unasked() error {
@@ -74,7 +97,7 @@ func (e *exchange) Key(id wire.Digest) *envelope.Key {
 // not know the session any more is sent once again, with a new one.
 func (x *exchanges) ask(ctx context.Context, i *instance, purpose envelope.Purpose, content []byte) (*envelope.Message, error) {
 	if err := x.session.presence.once(ctx); err != nil {
-		return nil, err
+		return nil, unsent(err)
 	}
 	process := i.credential.ID()
 	key := x.agreed.use(process, x.session.agent.link.now())
@@ -103,6 +126,7 @@ func (x *exchanges) once(
 	l.put(envelope.Member{Content: content, Trace: traceOf(ctx)})
 	e := &exchange{
 		to: c.Principal, process: process, key: key, arrived: make(chan arrival, maxArrivals), silent: make(chan struct{}),
+		down: s.down.next(), began: time.Now(),
 	}
 	l.awaited, l.signed = true, func(signed envelope.Signed) { x.file(e, signed) }
 	defer x.forget(e)
@@ -122,7 +146,7 @@ func (x *exchanges) once(
 // await verifies what arrives until one is the reply. That the verification is the waiting caller's work saves it a
 // change of goroutines.
 func (x *exchanges) await(ctx context.Context, e *exchange, l *lot) (*envelope.Message, error) {
-	sent := l.done
+	sent, down, tired := l.done, e.down, (<-chan time.Time)(nil)
 	for {
 		select {
 		case a := <-e.arrived:
@@ -136,6 +160,10 @@ func (x *exchanges) await(ctx context.Context, e *exchange, l *lot) (*envelope.M
 			sent = nil
 		case <-e.silent:
 			return nil, errSilenced
+		case <-down:
+			down, tired = nil, time.After(e.patience())
+		case <-tired:
+			return nil, errUnconfirmed
 		case <-x.session.conn.Done():
 			return nil, x.session.conn.Err()
 		case <-ctx.Done():

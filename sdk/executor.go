@@ -132,17 +132,33 @@ func (e *executor) consume(ctx context.Context, store *spent.Store, c *Certifica
 	if receipt == nil {
 		return fmt.Errorf("consumption: %w", errForm)
 	}
-	if err := c.Verified().VerifyConsumption(consumption, *receipt); err != nil {
+	err = c.Verified().VerifyConsumption(consumption, *receipt)
+	if errors.As(byOthers(err), new(otherNodes)) {
+		err = e.consumed(ctx, id)
+	}
+	if err != nil {
 		return fmt.Errorf("consumption: %w", err)
 	}
 	return nil
 }
 
+// consumed verifies the claim that the registry has, where other nodes have signed it than the certificate: the realm's
+// nodes have changed between the two, and both are fetched again. Only this store's own claim passes.
+func (e *executor) consumed(ctx context.Context, id Digest) error {
+	f, err := e.docket.fetch(ctx, id)
+	if err != nil {
+		return err
+	}
+	if f.receipt == nil {
+		return errForm
+	}
+	return f.certificate.Verified().VerifyConsumption(f.consumed, *f.receipt)
+}
+
 // claim asks the registry, by a command of its own: a copy of this store never gets the other's answer.
 func (e *executor) claim(ctx context.Context, store *spent.Store, id Digest) (c consensus.Consumption, r *audit.Receipt, err error) {
 	body := registry.Consume{Proposal: id, Store: store.ID()}
-	session := e.link.current()
-	out, err := submitFull(ctx, session.conn, session.control, e.link.known.Signer, e.link.realm, registry.TypeConsume, body, newNonce(), true)
+	out, err := submitFull(ctx, e.link.current().way, e.link.known.Signer, e.link.realm, registry.TypeConsume, body, newNonce(), true)
 	if err != nil {
 		return c, nil, err
 	}

@@ -14,9 +14,9 @@ import (
 // Admin returns the administration by this principal, which should be an operator: others are denied.
 func (a *Agent) Admin() admin.Admin {
 	return admin.By(lent{a.link}, func() admin.Known {
-		k, learned := a.link.known, a.link.lore.Load()
+		learned, nodes := a.link.lore.Load(), a.link.nodes.Load()
 		return admin.Known{
-			Signer: k.Signer, Realm: a.link.realm, Addresses: k.Addresses, Pins: k.Pins,
+			Signer: a.link.known.Signer, Realm: a.link.realm, Addresses: nodes.addresses, Pins: nodes.pins,
 			Roster: learned.authority.Number, Policy: learned.policy,
 		}
 	})
@@ -60,14 +60,16 @@ func (n lent) Submit(ctx context.Context, raw []byte) (registry.Answer, error) {
 
 // Show implements [ballot.Registry].
 func (n lent) Show(ctx context.Context, prefix []byte) (ballot.View, error) {
-	var v control.DecisionView
-	if err := n.link.ask(ctx, control.OpDecision, control.DecisionID{Prefix: prefix}, &v); err != nil {
-		return ballot.View{}, err
-	}
-	if !bytes.HasPrefix(v.ID[:], prefix) {
-		return ballot.View{}, consensus.ErrOtherDecision
-	}
-	return verifyView(v, *n.link.lore.Load(), n.link.now())
+	var out ballot.View
+	in := control.DecisionID{Prefix: prefix}
+	err := vouched(ctx, n.link, nil, control.OpDecision, in, func(v control.DecisionView, l lore) (err error) {
+		if !bytes.HasPrefix(v.ID[:], prefix) {
+			return consensus.ErrOtherDecision
+		}
+		out, err = verifyView(v, l, n.link.now())
+		return err
+	})
+	return out, err
 }
 
 // List implements [ballot.Registry].

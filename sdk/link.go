@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/internal/contexts"
 	"github.com/seed-3e86d5b2/conclave/internal/control"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
@@ -26,7 +27,10 @@ type link struct {
 	realm   wire.Realm
 	crew    *crew
 	lore    atomic.Pointer[lore]
+	nodes   atomic.Pointer[nodes]
 	news    *bell // rung when a node says that something changed
+
+	learning learning
 
 	dial  func(ctx context.Context) (*session, error)
 	moved func(to *session) error // has what was subscribed to subscribed to at a new session
@@ -98,7 +102,7 @@ func (l *link) ask(ctx context.Context, op control.Op, in, out any) error {
 		ctx, cancel = context.WithTimeout(ctx, callTime)
 		defer cancel()
 	}
-	return persist(ctx, l.current().conn, func(ctx context.Context) error {
+	return persist(ctx, l.current().way, func(ctx context.Context) error {
 		if l.crew.ctx.Err() != nil {
 			return ErrClosed
 		}
@@ -108,8 +112,7 @@ func (l *link) ask(ctx context.Context, op control.Op, in, out any) error {
 
 // command signs and hands in one command and returns its result.
 func command[R any](ctx context.Context, l *link, typ registry.Type, body any) (R, error) {
-	s := l.current()
-	return submit[R](ctx, s.conn, s.control, l.known.Signer, l.realm, typ, body)
+	return submit[R](ctx, l.current().way, l.known.Signer, l.realm, typ, body)
 }
 
 // newProcess makes a process whose credential's epoch is its time of issue, in seconds: "refuse credentials older than
@@ -119,13 +122,14 @@ func (l *link) newProcess() (*identity.Process, error) {
 	return identity.NewProcess(l.realm, l.known.Signer, uint64(now/1000), now, l.options.life.Milliseconds())
 }
 
-// remember keeps the newest roster and head seen in the context, and refuses older ones.
-func (l *link) remember(learned lore) error {
+// remember keeps the newest roster and head seen in the context, and how to reach the nodes. It refuses older ones.
+func (l *link) remember(learned lore, known nodes) error {
 	if l.known.store == nil || learned.head.IsZero() {
 		return nil
 	}
 	h := learned.head.Statement()
-	if err := l.known.store.Advance(l.known.context, learned.authority.Number, h.Size, h.Root.String()); err != nil {
+	seen := contexts.Seen{Roster: learned.authority.Number, HeadSize: h.Size, HeadRoot: h.Root.String()}
+	if err := l.known.store.Follow(l.known.context, seen, known.addresses, known.names()); err != nil {
 		return fmt.Errorf("realm: %w", err)
 	}
 	return nil

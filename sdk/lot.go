@@ -37,6 +37,8 @@ type lot struct {
 	size    int      // bytes, estimated
 	event   bool
 	awaited bool // somebody waits for the outcome
+	// lost is told, if nobody awaits the outcome, why it has not left or is in doubt; it reports whether it sees to that.
+	lost func(err error) bool
 	// signed is told of the envelope before it is published; for lots of one.
 	signed func(envelope.Signed)
 

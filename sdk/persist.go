@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/seed-3e86d5b2/conclave/bus"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
 )
 
@@ -17,11 +16,13 @@ const (
 )
 
 // persist makes a request until it is answered, however often the node goes away meanwhile, or ctx ends; then it
-// returns the last error. Every request to a node can be made again: questions change nothing, and a command that is
-// handed in twice takes effect once.
-func persist(ctx context.Context, conn bus.Conn, attempt func(ctx context.Context) error) error {
+// returns the last error, whose code says that it may be made again. Every request to a node can be made again, also to
+// another one: questions change nothing, and a signed command that is handed in twice takes effect once. It does not
+// wait longer once the connection stands again.
+func persist(ctx context.Context, w *way, attempt func(ctx context.Context) error) error {
 	pause := firstPause
 	for {
+		stands := w.up.next()
 		limited, cancel := context.WithTimeout(ctx, attemptTime)
 		err := attempt(limited)
 		cancel()
@@ -31,7 +32,11 @@ func persist(ctx context.Context, conn bus.Conn, attempt func(ctx context.Contex
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
-		case <-conn.Done():
+		case <-stands:
+			timer.Stop()
+			pause = firstPause
+			continue
+		case <-w.conn.Done():
 			timer.Stop()
 			return err
 		case <-ctx.Done():

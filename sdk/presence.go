@@ -14,6 +14,7 @@ type presence struct {
 	session *session
 
 	turn     lane        // for handing in a presence: they must come in order
+	ever     atomic.Bool // announced once
 	current  atomic.Bool // announced since the session connected last
 	sequence uint64      // under turn
 	over     bool        // under turn: it serves and publishes nothing any more
@@ -32,6 +33,12 @@ func (p *presence) once(ctx context.Context) error {
 		return nil
 	}
 	return p.next(ctx)
+}
+
+// due reports whether a node that the process has come to should hear of it at once.
+func (p *presence) due() bool {
+	serves, topics := p.session.agent.service.offered()
+	return p.ever.Load() || len(serves)+len(topics) > 0 && p.session == p.session.agent.link.current()
 }
 
 // announce signs a presence and hands it to the node.
@@ -63,6 +70,7 @@ func (p *presence) next(ctx context.Context) error {
 	if err := s.control.Ask(ctx, control.OpAnnounce, control.Announce{Presence: raw}, nil); err != nil {
 		return err
 	}
+	p.ever.Store(true)
 	p.current.Store(true)
 	return nil
 }
@@ -72,7 +80,7 @@ func (p *presence) next(ctx context.Context) error {
 func (p *presence) withdraw(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, withdrawTime)
 	defer cancel()
-	if !p.current.Load() || p.turn.enter(ctx) != nil {
+	if !p.ever.Load() || p.turn.enter(ctx) != nil {
 		return
 	}
 	defer p.turn.leave()

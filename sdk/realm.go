@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/seed-3e86d5b2/conclave/audit"
@@ -19,13 +20,14 @@ type lore struct {
 	authority *identity.Authority
 	policy    policy.Policy
 	head      wire.Verified[audit.Head] // zero before the first command
-	node      identity.ID
+	addresses []string                  // of its nodes, as the node asked believes: unsigned
 }
 
 var errPolicy = fault.New(fault.BadSignature, "sdk: the node's policy is not the one that the genesis names")
 
-// learn asks a node for the realm's foundations and verifies them from the realm id.
-func learn(ctx context.Context, client *control.Client, realm wire.Realm, leastRoster uint64) (lore, error) {
+// learn asks a node for the realm's foundations and verifies them from the realm id, and that they follow what was
+// verified before, which may be nil.
+func learn(ctx context.Context, client *control.Client, realm wire.Realm, before *lore, leastRoster uint64) (lore, error) {
 	var r control.Realm
 	if err := client.Ask(ctx, control.OpRealm, control.Nothing{}, &r); err != nil {
 		return lore{}, err
@@ -34,7 +36,7 @@ func learn(ctx context.Context, client *control.Client, realm wire.Realm, leastR
 	if err != nil {
 		return lore{}, fmt.Errorf("realm: %w", err)
 	}
-	l := lore{authority: a, node: r.Node}
+	l := lore{authority: a, addresses: addressesOf(r.Nodes, a)}
 	if wire.Hash(r.Policy) != a.Policy {
 		return lore{}, errPolicy
 	}
@@ -46,13 +48,38 @@ func learn(ctx context.Context, client *control.Client, realm wire.Realm, leastR
 			return lore{}, fmt.Errorf("realm: %w", err)
 		}
 	}
-	return l, nil
+	if before == nil {
+		return l, nil
+	}
+	if err := continues(r, before.authority); err != nil {
+		return lore{}, err
+	}
+	if l.head.IsZero() && a.Number > before.authority.Number {
+		l.head = before.head // the new nodes have not signed one yet; nothing is to come before that one
+	}
+	return l, l.follows(before)
 }
 
-// follows refuses a realm that is older than what was verified before, which may be nil: a node must not take an agent
-// back to a past that it has left.
+// continues refuses rosters that do not go through the newest one known: nodes that have lost their place could make
+// others of the same numbers.
+func continues(r control.Realm, known *identity.Authority) error {
+	if uint64(len(r.Rosters)) < known.Number {
+		return fmt.Errorf("realm: %w: roster %d, seen %d", identity.ErrRollback, len(r.Rosters), known.Number)
+	}
+	then, err := identity.VerifyChain(known.Realm, r.Genesis, r.Rosters[:known.Number], known.Number)
+	if err != nil {
+		return fmt.Errorf("realm: %w", err)
+	}
+	if then.Latest() != known.Latest() {
+		return fmt.Errorf("realm: %w: another roster %d was seen", identity.ErrRollback, known.Number)
+	}
+	return nil
+}
+
+// follows refuses a head that is older than what was verified before: a node must not take an agent back to a past that
+// it has left.
 func (l lore) follows(before *lore) error {
-	if before == nil || before.head.IsZero() {
+	if before.head.IsZero() {
 		return nil
 	}
 	old := before.head.Statement()
@@ -65,6 +92,22 @@ func (l lore) follows(before *lore) error {
 	return nil
 }
 
+// otherNodes is the refusal of a statement that other nodes have signed than a majority of the newest roster known.
+type otherNodes struct{ error }
+
+// Unwrap returns why.
+func (o otherNodes) Unwrap() error { return o.error }
+
+// byOthers marks the error of a check of the nodes' signatures where the nodes may have changed.
+func byOthers(err error) error {
+	switch {
+	case errors.Is(err, trust.ErrSuperseded), errors.Is(err, audit.ErrOldRoster), errors.Is(err, identity.ErrRollback),
+		errors.Is(err, wire.ErrTooFew):
+		return otherNodes{err}
+	}
+	return err
+}
+
 var errKeys = fault.New(fault.Superseded, "sdk: the succession of keys and the ticket name different keys")
 
 // verifyPrincipal checks a ticket and that the chain of successions leads to the key that it names, and returns the
@@ -73,7 +116,7 @@ func verifyPrincipal(p control.Principal, l lore, now int64) (wire.Verified[trus
 	var noCard wire.Verified[discovery.Card]
 	v, err := trust.VerifyTicket(p.Ticket, l.authority, now)
 	if err != nil {
-		return v, noCard, err
+		return v, noCard, byOthers(err)
 	}
 	t := v.Statement()
 	key, err := identity.VerifySuccessions(l.authority.Realm, t.Principal, p.Successions)

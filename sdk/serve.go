@@ -237,9 +237,33 @@ func (s *session) send(ctx context.Context, q asked, purpose envelope.Purpose, c
 	if err != nil {
 		return err
 	}
-	l := newLot(r)
+	l, stands := newLot(r), s.up.next()
 	l.put(envelope.Member{Content: content, Trace: q.trace})
+	l.lost = func(err error) bool { return s.again(err, stands, q, purpose, content) }
 	return s.egress.send(ctx, l)
+}
+
+// again sends an answer once more that has not left, or is in doubt, because the connection went down: as soon as it
+// stands again, if that is in the life that a request has. Whoever waits takes the first that comes. It reports whether
+// it will.
+func (s *session) again(err error, stands <-chan struct{}, q asked, purpose envelope.Purpose, content []byte) bool {
+	if !errors.Is(err, bus.ErrUnreachable) {
+		return false
+	}
+	crew := s.agent.crew
+	return crew.chore(func() {
+		ctx, cancel := context.WithTimeout(crew.ctx, liveTime*time.Millisecond)
+		defer cancel()
+		select {
+		case <-stands:
+			if err = s.send(ctx, q, purpose, content); err == nil {
+				return
+			}
+		case <-s.conn.Done():
+		case <-ctx.Done():
+		}
+		s.agent.link.options.logger.Warn("reply not sent", "error", err)
+	})
 }
 
 // back is the way of answers.

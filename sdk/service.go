@@ -119,22 +119,23 @@ func (v *service) publishCard(ctx context.Context) error {
 	}
 	defer v.cards.leave()
 	list := v.capabilities()
-	var p control.Principal
-	if err := v.link.ask(ctx, control.OpWho, control.Who{ID: v.link.id()}, &p); err != nil {
+	var card wire.Verified[discovery.Card]
+	in := control.Who{ID: v.link.id()}
+	err := vouched(ctx, v.link, nil, control.OpWho, in, func(p control.Principal, l lore) (err error) {
+		if len(p.Card) > 0 {
+			_, card, err = verifyPrincipal(p, l, v.link.now())
+		}
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	sequence := uint64(1)
-	if len(p.Card) > 0 {
-		_, card, err := verifyPrincipal(p, *v.link.lore.Load(), v.link.now())
-		if err != nil {
-			return err
+	if !card.IsZero() {
+		if slices.Equal(card.Statement().Capabilities, list) {
+			return nil
 		}
-		if !card.IsZero() {
-			if slices.Equal(card.Statement().Capabilities, list) {
-				return nil
-			}
-			sequence = card.Statement().Sequence + 1
-		}
+		sequence = card.Statement().Sequence + 1
 	}
 	raw, err := v.link.known.Signer.Sign(v.link.realm, discovery.Card{
 		Version: 1, Agent: v.link.id(), Sequence: sequence, Capabilities: list, Issued: v.link.now(),

@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
-
 	"github.com/seed-3e86d5b2/conclave/bus"
 	"github.com/seed-3e86d5b2/conclave/bus/natsbus"
 	"github.com/seed-3e86d5b2/conclave/envelope"
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/control"
+	"github.com/seed-3e86d5b2/conclave/internal/fault"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
+	"slices"
+	"sync/atomic"
 )
 
 // session is one process identity's connection: keys, credential, counters and windows live and end together. An agent
@@ -20,9 +21,8 @@ type session struct {
 	agent   *Agent
 	process *identity.Process
 	token   bus.Token
-	conn    bus.Conn
-	control *control.Client
 	subject bus.Realm
+	*way
 
 	exchanges  exchanges
 	presence   presence
@@ -30,8 +30,9 @@ type session struct {
 	publishing publishing
 	egress     *egress
 	spelling   spelling
-	keys       *keyring      // of sessions that others have opened with requests
-	cuts       atomic.Uint64 // how often the connection has gone down
+	keys       *keyring    // of sessions that others have opened with requests
+	told       nodes       // that the connection knows; under the link's turn for learning
+	begun      atomic.Bool // all of the above is there
 }
 
 // openSession makes fresh keys, connects and verifies the realm.
@@ -42,29 +43,32 @@ func openSession(ctx context.Context, a *Agent) (*session, error) {
 	}
 	s := &session{
 		agent: a, process: process, token: bus.TokenOf(process.Credential().ID()), subject: bus.In(a.link.realm),
+		way: newWay(),
 	}
 	s.exchanges = exchanges{session: s, waiting: map[string]*exchange{}}
 	s.presence.session, s.presence.turn = s, newLane()
 	s.hearing.session, s.publishing.session = s, s
 	s.spelling.from, s.spelling.realm = a.ID(), s.subject
 	s.keys = newKeyring(maxSessions, a.link.now)
-	known, options := a.link.known, a.link.options
+	known, options := a.link.nodes.Load(), a.link.options
+	s.told = *known
 	presentation := natsbus.Presentation{Connect: process.Connect(), Statement: process.Credential().Raw()}
 	s.conn, err = options.transport(ctx, natsbus.Options{
-		Addresses: known.Addresses, Pins: known.Pins, Name: options.name,
+		Addresses: known.addresses, Pins: known.pins, Name: options.name,
 		Present: func() (natsbus.Presentation, error) { return presentation, nil },
 		Observer: bus.Observer{
 			Dropped: a.link.onDropped, Refused: a.link.onRefused, Connected: s.onConnected,
-			Disconnected: func(error) { s.cuts.Add(1) },
+			Disconnected: s.onDisconnected,
 		},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
-	s.egress = newEgress(process, s.conn, &s.cuts, a.link.now, a.link.onUnsent)
+	s.egress = newEgress(process, s.conn, &s.way.cuts, a.link.now, a.link.onUnsent)
 	if err := s.begin(ctx); err != nil {
 		return nil, errors.Join(err, s.close(context.WithoutCancel(ctx)))
 	}
+	s.begun.Store(true)
 	return s, nil
 }
 
@@ -72,27 +76,14 @@ func (s *session) begin(ctx context.Context) error {
 	a := s.agent
 	var err error
 	s.control, err = control.NewClient(s.conn, control.Party{
-		Realm: a.link.realm, Node: a.link.known.Pins[0], Principal: a.ID(), Process: s.token,
+		Realm: a.link.realm, Node: a.link.known.Pins[0], Principal: a.ID(), Process: s.token, Cut: s.down.next,
 	})
 	if err != nil {
 		return err
 	}
-	least := a.link.known.seen.Roster
-	before := a.link.lore.Load()
-	if before != nil {
-		least = max(least, before.authority.Number)
-	}
-	learned, err := learn(ctx, s.control, a.link.realm, least)
-	if err != nil {
+	if err := a.link.learning.first(ctx, s); err != nil {
 		return err
 	}
-	if err := learned.follows(before); err != nil {
-		return err
-	}
-	if err := a.link.remember(learned); err != nil {
-		return err
-	}
-	a.link.lore.Store(&learned)
 	if _, err := s.conn.Subscribe(s.subject.Hints(), s.onHint); err != nil {
 		return err
 	}
@@ -110,24 +101,63 @@ func (s *session) begin(ctx context.Context) error {
 }
 
 // self asks what the realm says of this principal, over this session.
-func (s *session) self(ctx context.Context) (Peer, error) {
-	var p control.Principal
-	if err := s.control.Ask(ctx, control.OpWho, control.Who{ID: s.agent.ID()}, &p); err != nil {
-		return Peer{}, err
-	}
-	v, _, err := verifyPrincipal(p, *s.agent.link.lore.Load(), s.agent.link.now())
-	if err != nil {
-		return Peer{}, err
-	}
-	t := v.Statement()
-	return Peer{ID: t.Principal, Name: t.Name, Operator: t.Operator, Level: t.Level, Status: t.Status.String()}, nil
+func (s *session) self(ctx context.Context) (me Peer, err error) {
+	link := s.agent.link
+	err = vouched(ctx, link, s, control.OpWho, control.Who{ID: s.agent.ID()}, func(p control.Principal, l lore) error {
+		v, _, err := verifyPrincipal(p, l, link.now())
+		if err == nil {
+			me = vouchedPeer(v.Statement())
+		}
+		return err
+	})
+	return me, err
 }
 
-// onConnected is called when the connection stands again: the node may be a new one that knows of no presence.
-func (s *session) onConnected() {
+// ask puts a control request over this session until it is answered or ctx ends, 30 s if it has no deadline.
+func (s *session) ask(ctx context.Context, op control.Op, in, out any) error {
+	if _, limited := ctx.Deadline(); !limited {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, callTime)
+		defer cancel()
+	}
+	return persist(ctx, s.way, func(ctx context.Context) error { return s.control.Ask(ctx, op, in, out) })
+}
+
+// onDisconnected is called when the connection went down. It comes back by itself, at this node or another.
+func (s *session) onDisconnected(err error) {
 	s.presence.current.Store(false)
-	s.agent.circle.instances.clear()
-	s.agent.link.news.ring()
+	s.cut(err)
+}
+
+// onConnected is called when the connection stands again: the node may be a new one that knows of no presence, and what
+// nodes have broadcast meanwhile was not heard. What is known stays.
+func (s *session) onConnected() {
+	a := s.agent
+	s.presence.current.Store(false)
+	a.circle.instances.clear()
+	a.link.news.ring()
+	s.up.ring()
+	if s.begun.Load() && !a.crew.chore(s.comeBack) {
+		a.link.options.logger.Warn("presence not announced at once", "error", errBusy)
+	}
+}
+
+// comeBack tells the node that the process is there, and looks at what has changed in the realm.
+func (s *session) comeBack() {
+	a := s.agent
+	ctx, cancel := context.WithTimeout(a.crew.ctx, askTime)
+	defer cancel()
+	if s.presence.due() {
+		if err := persist(ctx, s.way, s.presence.once); err != nil && a.crew.ctx.Err() == nil {
+			a.link.options.logger.Warn("presence not announced", "code", string(fault.CodeOf(err)), "error", err)
+		}
+	}
+	if s != a.link.current() {
+		return
+	}
+	a.link.learning.quietly()
+	s.hearing.relevel()
+	a.reading.rejoin(ctx)
 }
 
 // close lets out what is queued, until ctx ends, and disconnects.
@@ -144,6 +174,9 @@ func (s *session) onHint(_ string, data []byte) {
 	a := s.agent
 	if len(h.Members) > 0 {
 		a.circle.hints.take(s, h.Members)
+	}
+	if slices.ContainsFunc(h.Members, func(id identity.ID) bool { return id.Role() == identity.Node }) {
+		a.link.learning.soon()
 	}
 	if len(h.Decisions) > 0 {
 		a.link.news.ring()

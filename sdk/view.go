@@ -19,7 +19,7 @@ import (
 func verifyView(v control.DecisionView, l lore, now int64) (ballot.View, error) {
 	head, err := audit.VerifyHead(v.Head, l.authority)
 	if err != nil {
-		return ballot.View{}, err
+		return ballot.View{}, byOthers(err)
 	}
 	if err := v.Opened.Shows(head, v.Opening); err != nil {
 		return ballot.View{}, fmt.Errorf("opening: %w", err)

@@ -16,6 +16,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/bus/natsbus"
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/internal/peertls"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 )
 
@@ -29,6 +30,8 @@ type Broker struct {
 	account *server.Account
 	secret  string // of connections in this process, made at each start
 	table   *table
+	clients ends
+	cluster *cluster // nil without one
 
 	stop    chan struct{}
 	sampler sync.WaitGroup
@@ -42,7 +45,7 @@ func Start(config Config) (*Broker, error) {
 		return nil, err
 	}
 	b := &Broker{config: config, secret: rand.Text() + rand.Text(), table: newTable(), stop: make(chan struct{})}
-	o, err := config.serverOptions(authenticator{b})
+	o, err := b.prepare()
 	if err != nil {
 		return nil, err
 	}
@@ -55,27 +58,66 @@ func Start(config Config) (*Broker, error) {
 	log := &logger{to: config.Logger}
 	b.server.SetLoggerV2(log, false, false, false)
 	b.server.Start()
-	if log.failure() != nil || !b.server.ReadyForConnections(startTime) {
+	if !b.ready(log) {
 		b.server.Shutdown()
 		b.server.WaitForShutdown()
-		return nil, startError(config.Listen, log.failure())
+		return nil, startError(config, log.failure())
 	}
 	log.started.Store(true)
+	b.clients.port = b.server.Addr().(*net.TCPAddr).Port
+	if b.cluster != nil {
+		b.cluster.started(b)
+	}
 	b.sampler.Go(b.sample)
 	return b, nil
 }
 
-// startError says why the server did not come up. The server says it only in words, so the address is tried once more.
-func startError(listen string, cause error) error {
-	l, err := net.Listen("tcp", listen)
-	switch {
-	case err == nil:
-		return errors.Join(ErrStart, cause, l.Close())
-	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("%w: %w", ErrInUse.WithHint("another process listens on "+listen+
-			"; stop it or choose another address"), err)
+// ready waits until the server listens everywhere, and reports false if it says that it cannot or takes too long.
+func (b *Broker) ready(log *logger) bool {
+	for deadline := time.Now().Add(startTime); log.failure() == nil && time.Now().Before(deadline); {
+		if b.server.ReadyForConnections(startTime / 100) {
+			return log.failure() == nil
+		}
 	}
-	return fmt.Errorf("%w: %w", ErrStart, err)
+	return false
+}
+
+// prepare makes what stands through all reloads, and the options of the start.
+func (b *Broker) prepare() (*server.Options, error) {
+	config, err := peertls.Server(b.config.Key)
+	if err != nil {
+		return nil, err
+	}
+	b.clients = ends{auth: authenticator{b}, tls: config}
+	o, err := b.config.serverOptions(b.clients)
+	if err != nil || b.config.Cluster == nil {
+		return o, err
+	}
+	if b.cluster, err = newCluster(b.config, b.stop); err != nil {
+		return nil, err
+	}
+	return o, b.cluster.extend(o)
+}
+
+// startError says why the server did not come up. The server says it only in words, so the addresses are tried once more.
+func startError(config Config, cause error) error {
+	addresses := []string{config.Listen}
+	if config.Cluster != nil {
+		addresses = append(addresses, config.Cluster.Listen)
+	}
+	for _, listen := range addresses {
+		l, err := net.Listen("tcp", listen)
+		switch {
+		case err == nil:
+			cause = errors.Join(cause, l.Close())
+		case errors.Is(err, syscall.EADDRINUSE):
+			return fmt.Errorf("%w: %w", ErrInUse.WithHint("another process listens on "+listen+
+				"; stop it or choose another address"), err)
+		default:
+			return fmt.Errorf("%w: %w", ErrStart, err)
+		}
+	}
+	return errors.Join(ErrStart, cause)
 }
 
 // Addr returns the address that clients reach, host:port.
@@ -95,6 +137,7 @@ func (b *Broker) Connect(ctx context.Context, o bus.Observer) (bus.Conn, error) 
 func (b *Broker) Close() {
 	b.close.Do(func() { close(b.stop) })
 	b.sampler.Wait()
+	b.cluster.close()
 	b.server.Shutdown()
 	b.server.WaitForShutdown()
 }
@@ -104,6 +147,9 @@ func (b *Broker) Close() {
 // before it was asked for, so that no connection slips in on a word that was already taken back.
 func (b *Broker) admit(c server.ClientAuthentication, shown presented) (identity.ID, wire.Digest, error) {
 	for range judgements {
+		if why := b.table.bars(); why != nil {
+			return identity.ID{}, wire.Digest{}, why
+		}
 		revision := b.table.current()
 		a, err := b.judge(shown)
 		if err != nil {
@@ -111,7 +157,7 @@ func (b *Broker) admit(c server.ClientAuthentication, shown presented) (identity
 		}
 		replaced, err := b.table.enter(revision, &client{
 			id: c.GetID(), handle: c, shown: shown, admission: a, address: address(c),
-		}, b.user(a), b.config.Now())
+		}, a.user(b.account, b.config.Now()), b.config.Now())
 		b.disconnect(replaced, fault.Superseded)
 		if errors.Is(err, errTooMany) && b.prune(a.Principal) {
 			continue
@@ -170,6 +216,31 @@ func (b *Broker) refresh(c *client) error {
 	return errUnsettled
 }
 
+// Suspend has nobody admitted from now on, and silences and disconnects all live connections of clients; why gives the
+// code of the events, those of refusals to come too. The clients learn nothing but that the connection ended, so they try
+// other nodes, and this one again. The node's own connection stays, and so do routes. When it returns, nothing that
+// clients send is delivered any more, as with [Broker.Revoke]. A second Suspend changes why at most.
+func (b *Broker) Suspend(why error) {
+	if why == nil {
+		why = errSuspended
+	}
+	cut, changed := b.table.bar(why)
+	b.disconnect(cut, fault.CodeOf(why))
+	if changed {
+		b.emit(Event{Kind: Suspended, Code: fault.CodeOf(why)})
+	}
+}
+
+// Resume ends what [Broker.Suspend] began: clients are admitted again. Without a Suspend before, it does nothing.
+func (b *Broker) Resume() {
+	if b.table.unbar() {
+		b.emit(Event{Kind: Resumed})
+	}
+}
+
+// errSuspended is why nobody is admitted if Suspend was given no reason.
+var errSuspended = fault.New(fault.Unreachable, "broker: suspended")
+
 // Live returns how many connections the principal has.
 func (b *Broker) Live(id identity.ID) int { return b.table.live(id) }
 
@@ -198,16 +269,18 @@ func (b *Broker) sample() {
 		case <-timer.C:
 		}
 		began := time.Now()
-		for _, e := range b.table.count(b.published, b.config.Now()) {
+		published := func() map[uint64]int64 { return published(b.server, b.config.MaxConnections+64) }
+		for _, e := range b.table.count(published, b.config.Now()) {
 			b.emit(e)
 		}
+		b.cluster.recheck()
 		timer.Reset(max(b.config.SampleEvery, 9*time.Since(began)))
 	}
 }
 
-// published returns how many messages each connection has published so far.
-func (b *Broker) published() map[uint64]int64 {
-	list, err := b.server.Connz(&server.ConnzOptions{Limit: b.config.MaxConnections + 64})
+// published returns how many messages each connection has published so far, of at most limit connections.
+func published(s *server.Server, limit int) map[uint64]int64 {
+	list, err := s.Connz(&server.ConnzOptions{Limit: limit})
 	if err != nil {
 		return nil
 	}

@@ -202,6 +202,24 @@ func TestGateThatPanicsRefuses(t *testing.T) {
 // hand: the hub's marker, published after Revoke, tells.
 func TestRevokedFloodIsSilent(t *testing.T) {
 	f := start(t, func(c *Config) { c.SampleEvery = time.Hour })
+	a := f.agent(allow("flood", "flood"))
+	flood(t, f, a, func() {
+		f.refuse(a, errUnknown)
+		if n := f.Revoke(a.id); n != 1 {
+			t.Fatalf("revoked %d connections", n)
+		}
+	})
+	if e := f.wants(t, Cut); e.Principal != a.id || e.Code != fault.Revoked {
+		t.Errorf("event %+v", e)
+	}
+	if _, err := natsbus.Dial(ctx(t), a.options(f)); !errors.Is(err, natsbus.ErrRefused) {
+		t.Errorf("back: %v", err)
+	}
+}
+
+// flood has the agent do that, calls cut and tells what was delivered from then on.
+func flood(t *testing.T, f *fixture, a *agent, cut func()) {
+	t.Helper()
 	hub, err := nats.Connect("", nats.InProcessServer(f.server), nats.Token(f.secret), nats.NoReconnect())
 	must(t, err)
 	defer hub.Close()
@@ -227,7 +245,6 @@ func TestRevokedFloodIsSilent(t *testing.T) {
 	must(t, err)
 	must(t, all.SetPendingLimits(-1, -1)) // the marker must not be dropped
 	must(t, hub.Flush())
-	a := f.agent(allow("flood", "flood"))
 	conn := rawSocket(t, f, a)
 	revoked, stopped := make(chan struct{}), make(chan struct{})
 	go func() { // never reads; ends when the broker has closed the socket
@@ -244,10 +261,7 @@ func TestRevokedFloodIsSilent(t *testing.T) {
 		}
 	}()
 	<-delivered
-	f.refuse(a, errUnknown)
-	if n := f.Revoke(a.id); n != 1 {
-		t.Fatalf("revoked %d connections", n)
-	}
+	cut()
 	close(revoked)
 	must(t, hub.Publish(subject("marker"), nil))
 	<-marked
@@ -255,13 +269,7 @@ func TestRevokedFloodIsSilent(t *testing.T) {
 	must(t, hub.Publish(subject("last"), nil))
 	<-done
 	if after > 0 || inHand > 1 {
-		t.Errorf("delivered after Revoke: %d sent later, %d sent earlier; %d before", after, inHand, before)
-	}
-	if e := f.wants(t, Cut); e.Principal != a.id || e.Code != fault.Revoked {
-		t.Errorf("event %+v", e)
-	}
-	if _, err := natsbus.Dial(ctx(t), a.options(f)); !errors.Is(err, natsbus.ErrRefused) {
-		t.Errorf("back: %v", err)
+		t.Errorf("delivered after it was cut: %d sent later, %d sent earlier; %d before", after, inHand, before)
 	}
 }
 

@@ -2,15 +2,21 @@
 //
 // A client shows one Ed25519 key in a TLS 1.3 handshake that comes before everything else, and its signed credential as
 // CONNECT token. The Gate says who that is, which subjects it may use, at what rate and until when; what the Gate does
-// not say is refused. There is no other way in: no user, password, nonce signature, WebSocket, MQTT, leaf node,
-// gateway, JetStream, header or monitoring port, and the node's own connection goes over a pipe in this process with a
-// secret made at each start.
+// not say is refused. There is no other way in for a client: no user, password, nonce signature, WebSocket, MQTT, leaf
+// node, gateway, JetStream, header or monitoring port, and the node's own connection goes over a pipe in this process
+// with a secret made at each start.
+//
+// Brokers of one realm pass messages on to each other over routes, to [Broker.Routes] and nobody else. Both ends of a
+// route prove their node keys over TLS 1.3. What comes over a route is as good as the node that forwards it, so nothing
+// may be concluded from the subject of a message: the envelope's signature says who sent it.
 //
 // [Broker.Revoke] takes a principal's rights away on its live connections before it cuts them, so that a client that
-// does not read its socket and keeps publishing is silent all the same when Revoke returns.
+// does not read its socket and keeps publishing is silent all the same when Revoke returns. [Broker.Suspend] does that to
+// all clients at once.
 package broker
 
 import (
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -22,7 +28,6 @@ import (
 	"github.com/seed-3e86d5b2/conclave/bus"
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
-	"github.com/seed-3e86d5b2/conclave/internal/peertls"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 )
 
@@ -78,6 +83,8 @@ type Config struct {
 	Gate   Gate         // required
 	Logger *slog.Logger // discards if nil
 
+	Cluster *Cluster // how other nodes are met; a broker without it has no routes and no port for them
+
 	// OnEvent hears of admissions, refusals, revocations and rate windows; may be nil. It is called from many
 	// goroutines at once, with no lock held, and must not block for long.
 	OnEvent func(Event)
@@ -91,6 +98,12 @@ type Config struct {
 func (c Config) withDefaults() (Config, error) {
 	if c.Gate == nil || c.Key.IsZero() || c.Realm == (wire.Realm{}) || c.Node.Role() != identity.Node {
 		return c, fmt.Errorf("%w: realm, node, key and gate are required", ErrConfig)
+	}
+	if c.Cluster != nil {
+		var err error
+		if c.Cluster, err = c.Cluster.withDefaults(c.Realm); err != nil {
+			return c, err
+		}
 	}
 	if c.Listen == "" {
 		c.Listen = "127.0.0.1:0"
@@ -122,33 +135,48 @@ func (c Config) withDefaults() (Config, error) {
 // accountName is the one account that all clients share.
 const accountName = "AGENTS"
 
-// serverOptions says all that nats-server is told. Features not named here are off.
-func (c Config) serverOptions(auth server.Authentication) (*server.Options, error) {
-	host, portText, err := net.SplitHostPort(c.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("%w: listen address: %w", ErrConfig, err)
-	}
-	port, err := strconv.ParseUint(portText, 10, 16)
-	if err != nil || host == "" { // an empty host would listen everywhere
-		return nil, fmt.Errorf("%w: listen address %q is not host:port", ErrConfig, c.Listen)
-	}
-	config, err := peertls.Server(c.Key)
+// ends is what a server's options hold that is made once: a reload compares them as pointers.
+type ends struct {
+	auth server.Authentication
+	tls  *tls.Config
+	port int // of the listener; 0 before it is known
+}
+
+// serverOptions says all that nats-server is told. Features not named here are off. Each call makes them anew, because
+// the server keeps and changes what it is given.
+func (c Config) serverOptions(clients ends) (*server.Options, error) {
+	host, port, err := listenAddress(c.Listen)
 	if err != nil {
 		return nil, err
 	}
-	o := &server.Options{
-		ServerName: c.Node.String(), Host: host, Port: int(port), NoSigs: true,
-		TLSConfig: config, TLS: true, TLSHandshakeFirst: true, TLSTimeout: handshakeTime, AuthTimeout: handshakeTime,
-		CustomClientAuthentication: auth,
+	if clients.port != 0 {
+		port = clients.port
+	}
+	return &server.Options{
+		ServerName: c.Node.String(), Host: host, Port: port, NoSigs: true,
+		TLSConfig: clients.tls, TLS: true, TLSHandshakeFirst: true, TLSTimeout: handshakeTime, AuthTimeout: handshakeTime,
+		CustomClientAuthentication: clients.auth,
 		Accounts:                   []*server.Account{server.NewAccount(accountName)},
 		NoSystemAccount:            true, // nobody reads it, so nobody can be mistaken for it
 		NoHeaderSupport:            true, // the envelope says everything; headers could ask the server for traces
 		MaxConn:                    c.MaxConnections, MaxPayload: int32(c.MaxPayload), MaxControlLine: maxControlLine,
 		MaxPending: maxPending, MaxSubs: maxSubs, MaxSubTokens: 16, WriteDeadline: writeDeadline,
 		PingInterval: pingEvery, MaxPingsOut: 2, MaxClosedClients: 64, DisableJetStreamBanner: true,
+	}, nil
+}
+
+// listenAddress splits host:port as the server wants it, where -1 takes any port.
+func listenAddress(address string) (host string, port int, err error) {
+	host, text, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", 0, fmt.Errorf("%w: listen address: %w", ErrConfig, err)
 	}
-	if o.Port == 0 {
-		o.Port = server.RANDOM_PORT
+	n, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || host == "" { // an empty host would listen everywhere
+		return "", 0, fmt.Errorf("%w: listen address %q is not host:port", ErrConfig, address)
 	}
-	return o, nil
+	if n == 0 {
+		return host, server.RANDOM_PORT, nil
+	}
+	return host, int(n), nil
 }

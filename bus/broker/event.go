@@ -17,9 +17,11 @@ const (
 	Left       EventKind = "left"        // it ended by itself, or at its deadline
 	RateClosed EventKind = "rate_closed" // its principal published too fast and may not publish for now
 	RateOpened EventKind = "rate_opened" // it may again
+	Suspended  EventKind = "suspended"   // of the broker, not one connection: nobody is admitted from now on; Code says why
+	Resumed    EventKind = "resumed"     // of the broker: clients are admitted again
 )
 
-// Event is one thing that happened to one connection.
+// Event is one thing that happened to one connection, or to the broker.
 type Event struct {
 	Kind      EventKind
 	At        int64       // Unix milliseconds
@@ -27,5 +29,5 @@ type Event struct {
 	Address   string      // the remote end
 	Principal identity.ID // zero when refused before the Gate said who it is
 	Process   wire.Digest // likewise
-	Code      fault.Code  // why, for Refused and Cut
+	Code      fault.Code  // why, for Refused, Cut and Suspended
 }

@@ -45,6 +45,7 @@ type party struct {
 type table struct {
 	mu       sync.Mutex
 	revision uint64
+	barred   error // why nobody is admitted; nil if clients are
 	clients  map[uint64]*client
 	parties  map[identity.ID]*party
 }
@@ -61,10 +62,13 @@ func (t *table) current() uint64 {
 }
 
 // enter registers a judged connection as user, unless the revision has moved. An older connection of the same process
-// is replaced: it is silenced and returned. Errors: errMoved, errLogin, errTooMany.
+// is replaced: it is silenced and returned. Errors: errMoved, errLogin, errTooMany, why nobody is admitted.
 func (t *table) enter(revision uint64, c *client, user *server.User, now int64) (replaced []*client, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.barred != nil {
+		return nil, t.barred
+	}
 	if t.revision != revision {
 		return nil, errMoved
 	}
@@ -114,6 +118,33 @@ func (t *table) revoke(id identity.ID) []*client {
 	defer t.mu.Unlock()
 	t.revision++
 	return t.silenceAll(t.of(id))
+}
+
+// bar has nobody admitted from now on, silences all connections and returns them. It reports whether clients were
+// admitted before.
+func (t *table) bar(why error) (cut []*client, changed bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	changed = t.barred == nil
+	t.revision++
+	t.barred = why
+	return t.silenceAll(slices.Collect(maps.Values(t.clients))), changed
+}
+
+// unbar has clients admitted again and reports whether they were not before.
+func (t *table) unbar() (changed bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	changed = t.barred != nil
+	t.barred = nil
+	return changed
+}
+
+// bars returns why nobody is admitted, or nil.
+func (t *table) bars() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.barred
 }
 
 // begin moves the revision and returns the connections of the principal.

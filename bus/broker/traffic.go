@@ -43,6 +43,9 @@ func (b *Broker) Accepting() error {
 	if !b.server.Running() || b.server.Addr() == nil {
 		return errNotRunning
 	}
+	if why := b.table.bars(); why != nil {
+		return why
+	}
 	if n := b.server.NumClients(); n >= b.config.MaxConnections {
 		return fmt.Errorf("%w: %d", errFull, n)
 	}

@@ -38,6 +38,7 @@ func testSeparate(t *testing.T, n Network) {
 		{first, hub, r.Control(node, one, p1, id), r.Controls(node)},
 		{hub, first, r.ControlReply(one, p1, id), r.ControlReplies(one, p1)},
 		{hub, first, r.Hint(node), r.Hints()},
+		{hub, hub, r.Word(node), r.Words()},
 		{first, second, top, topics},
 	} {
 		got, s := listen(t, row.to, row.pattern)

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/seed-3e86d5b2/conclave/bus"
+	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
 	"github.com/seed-3e86d5b2/conclave/internal/peertls"
 )
@@ -27,7 +27,10 @@ var (
 // roundTrip bounds calls that wait for the node and were given no deadline.
 const roundTrip = 5 * time.Second
 
-var _ bus.Conn = (*Conn)(nil)
+var (
+	_ bus.Conn    = (*Conn)(nil)
+	_ bus.Located = (*Conn)(nil)
+)
 
 // Conn is a connection over NATS. See [bus.Conn] for its contract.
 type Conn struct {
@@ -35,116 +38,22 @@ type Conn struct {
 	options  Options
 	dialer   *dialer     // nil in process
 	up       atomic.Bool // as nats.go last said; asking it would wait for its dialling
-	refusals atomic.Int32
+	node     atomic.Pointer[identity.ID]
+	refusals atomic.Int32 // in a row, by whichever address
+	sweep    atomic.Int32 // how many addresses there are
+	refused  atomic.Bool  // too often, so it ended
 	subjects lastSubject
 	done     chan struct{}
 
 	telling sync.Mutex // held while an observer's function runs
 
+	pool      sync.Mutex // held while addresses and pins change
+	addresses []string
+
 	mu     sync.Mutex
 	subs   map[*subscription]struct{}
 	closed bool  // by Close
 	err    error // why it ended; set before done is closed
-}
-
-// Dial connects to one of the addresses, whichever answers first in the order given, and keeps the connection up until
-// Close or until the nodes refuse it [Options.Refusals] times in a row. Errors: [ErrOptions], [ErrToken], [ErrRefused],
-// [peertls.ErrPin], [bus.ErrUnreachable], ctx's.
-func Dial(ctx context.Context, o Options) (*Conn, error) {
-	if len(o.Addresses) == 0 || len(o.Pins) == 0 || o.Present == nil {
-		return nil, ErrOptions
-	}
-	shown := &presenter{present: o.Present}
-	if _, err := shown.certificate(); err != nil { // better now than as a failed handshake
-		return nil, err
-	}
-	config, err := peertls.Client(o.Pins, shown.certificate)
-	if err != nil {
-		return nil, err
-	}
-	o = o.withDefaults()
-	c := newConn(o)
-	c.dialer = newDialer(o.DialTimeout)
-	err = c.connect(ctx, append(c.common(),
-		nats.SetCustomDialer(c.dialer), nats.SkipHostLookup(), nats.Secure(config), nats.TLSHandshakeFirst(), nats.TokenHandler(shown.connectToken),
-		nats.IgnoreDiscoveredServers(), nats.DontRandomize(),
-	))
-	if err != nil {
-		return nil, err
-	}
-	return c, nil
-}
-
-// Pipe is a broker in this process; nats-server's Server is one.
-type Pipe interface {
-	// InProcessConn returns one end of a new connection.
-	InProcessConn() (net.Conn, error)
-}
-
-// InProcess connects a node to the broker in its own process, with the secret that the broker made at its start. If
-// the broker cuts it, because it was too slow, it comes back; when the broker has ended it ends.
-func InProcess(ctx context.Context, pipe Pipe, secret string, o bus.Observer) (*Conn, error) {
-	c := newConn(Options{Observer: o, MinDelay: time.Millisecond, MaxDelay: 20 * time.Millisecond}.withDefaults())
-	err := c.connect(ctx, append(c.common(), nats.InProcessServer(breakingPipe{pipe}), nats.Token(secret)))
-	if err != nil {
-		return nil, err
-	}
-	return c, nil
-}
-
-func newConn(o Options) *Conn {
-	return &Conn{options: o, done: make(chan struct{}), subs: map[*subscription]struct{}{}}
-}
-
-// common returns the options that every connection has.
-func (c *Conn) common() []nats.Option {
-	return []nats.Option{
-		nats.Name(c.options.Name), nats.ReconnectBufSize(-1), nats.FlusherTimeout(c.options.WriteTimeout),
-		nats.Timeout(c.options.DialTimeout), nats.PingInterval(20 * time.Second), nats.MaxPingsOutstanding(2),
-		nats.SkipSubjectValidation(), // Publish has done it
-		nats.PermissionErrOnSubscribe(true), nats.ErrorHandler(c.onError), nats.ReconnectHandler(c.onConnected),
-		nats.DisconnectErrHandler(c.onDisconnected), nats.ReconnectErrHandler(c.onFailedAttempt),
-		nats.ClosedHandler(c.onClosed), nats.IgnoreAuthErrorAbort(), nats.MaxReconnects(-1),
-		nats.CustomReconnectDelay(c.options.delay),
-	}
-}
-
-func (c *Conn) connect(ctx context.Context, options []nats.Option) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	built := nats.GetDefaultOptions()
-	for _, option := range options {
-		if err := option(&built); err != nil {
-			return fmt.Errorf("natsbus: %w", err)
-		}
-	}
-	built.Servers = c.options.Addresses
-	if c.dialer != nil {
-		defer context.AfterFunc(ctx, c.dialer.abort)()
-	}
-	c.up.Store(true) // before any callback can say otherwise
-	nc, err := built.Connect()
-	if err != nil {
-		if ctx.Err() != nil {
-			return fmt.Errorf("natsbus: connect: %w", ctx.Err())
-		}
-		return connectError(err)
-	}
-	c.nc = nc
-	return nil
-}
-
-// connectError gives a failed attempt its code.
-func connectError(err error) error {
-	var alert tls.AlertError
-	switch {
-	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.As(err, &alert):
-		return fmt.Errorf("%w: %w", ErrRefused, err)
-	case fault.CodeOf(err) != fault.Internal:
-		return err // ours, from the handshake
-	}
-	return fmt.Errorf("%w: %w", bus.ErrUnreachable, err)
 }
 
 // Publish implements [bus.Conn].
@@ -337,9 +246,11 @@ func (c *Conn) reportDropped(pattern string, n uint64) {
 }
 
 // countRefusal ends the connection when the nodes have refused it too often. Once is not enough: a node may not have
-// heard of the principal yet, or the credential was renewed a moment ago.
+// heard of the principal yet, or the credential was renewed a moment ago. The addresses take turns, so so many refusals
+// in a row are so many by each.
 func (c *Conn) countRefusal(nc *nats.Conn) {
-	if int(c.refusals.Add(1)) >= c.options.Refusals {
+	if c.refusals.Add(1) >= int32(c.options.Refusals)*c.sweep.Load() {
+		c.refused.Store(true)
 		nc.Close()
 	}
 }
@@ -348,11 +259,17 @@ func (c *Conn) onFailedAttempt(nc *nats.Conn, err error) {
 	var alert tls.AlertError
 	if c.dialer == nil || errors.As(err, &alert) || errors.Is(err, peertls.ErrPin) { // a pipe has no bad weather
 		c.countRefusal(nc)
+		return
 	}
+	c.refusals.Store(0) // whoever did not answer may yet admit
 }
 
 func (c *Conn) onConnected(*nats.Conn) {
 	c.refusals.Store(0)
+	if c.dialer != nil {
+		node := c.dialer.proved()
+		c.node.Store(&node)
+	}
 	c.up.Store(true)
 	if connected := c.options.Observer.Connected; connected != nil {
 		c.tell(connected)
@@ -372,7 +289,7 @@ func (c *Conn) onClosed(*nats.Conn) {
 	switch {
 	case c.closed:
 		c.err = bus.ErrClosed
-	case c.dialer != nil && int(c.refusals.Load()) >= c.options.Refusals:
+	case c.dialer != nil && c.refused.Load():
 		c.err = ErrRefused
 	default:
 		c.err = bus.ErrUnreachable

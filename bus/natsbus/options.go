@@ -3,17 +3,17 @@
 //
 // The TLS handshake comes first and proves the process's connect key; the credential goes as CONNECT token. Only pinned
 // nodes are spoken to, servers that a node advertises are ignored, and nothing is kept while there is no connection.
+//
+// A connection that breaks comes back by itself. The other addresses are tried first, at once; when all have been tried,
+// that is a sweep, and before the next one it waits.
 package natsbus
 
 import (
-	"context"
 	"crypto/tls"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
-	"sync"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -55,7 +55,8 @@ func (p Presentation) Token() (string, error) {
 
 // Options of a connection. Zero values of the limits mean their defaults.
 type Options struct {
-	Addresses []string      // of nodes, host:port, at least one
+	Addresses []string      // of nodes, host:port, at least one; tried in an order drawn at random
+	Ordered   bool          // the addresses are tried in the order given
 	Pins      []identity.ID // their keys, at least one; any of them will do
 	// Present is asked before every attempt to connect, so that a renewed credential is used as soon as there is one.
 	// It must not block and may be called from any goroutine.
@@ -67,7 +68,7 @@ type Options struct {
 	WriteTimeout time.Duration // a write that the network does not take for this long breaks the connection; 5 s
 	MinDelay     time.Duration // reconnecting waits for a random time between 0 and a bound that begins here; 250 ms
 	MaxDelay     time.Duration // and doubles up to here; 30 s
-	Refusals     int           // refusals in a row, with no connection between, after which it ends for good; 5
+	Refusals     int           // sweeps in a row in which every address refused, after which it ends for good; 5
 	Queue        int           // messages that a subscription holds beside the one being handled; 8,192
 	QueueBytes   int           // bytes of their data, which a larger message never fits; 32 MiB
 }
@@ -97,6 +98,21 @@ func (o Options) delay(n int) time.Duration {
 		bound = o.MaxDelay
 	}
 	return rand.N(bound) + 1
+}
+
+// order returns the addresses known and new ones, each once; drawn at random, so that clients spread over the nodes, unless
+// they are to be tried as given.
+func (o Options) order(known, more []string) []string {
+	all := slices.Clone(known)
+	for _, address := range more {
+		if !slices.Contains(all, address) {
+			all = append(all, address)
+		}
+	}
+	if !o.Ordered {
+		rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	}
+	return all
 }
 
 // presenter keeps the TLS certificate and the token of one attempt together, though NATS asks for them one after the
@@ -129,71 +145,4 @@ func (p *presenter) connectToken() string {
 		return *token
 	}
 	return ""
-}
-
-// dialer dials as nats.go wants it and can be told to stop at once, which nats.go cannot: it holds its locks while it
-// dials and shakes hands.
-type dialer struct {
-	net.Dialer
-	ctx    context.Context // the life of all dialling, not of one call
-	cancel context.CancelFunc
-
-	mu   sync.Mutex
-	conn net.Conn // the newest
-}
-
-func newDialer(timeout time.Duration) *dialer {
-	d := &dialer{Dialer: net.Dialer{Timeout: timeout}}
-	d.ctx, d.cancel = context.WithCancel(context.Background())
-	return d
-}
-
-// Dial implements nats.CustomDialer.
-func (d *dialer) Dial(network, address string) (net.Conn, error) {
-	conn, err := d.DialContext(d.ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.ctx.Err() != nil {
-		return nil, errors.Join(d.ctx.Err(), conn.Close())
-	}
-	d.conn = breaking{conn}
-	return d.conn, nil
-}
-
-// breaking is a connection that a failed write ends. nats.go goes on with one of which a write has failed before its
-// first byte went out, over TLS until the node has missed some pings, and loses what is published meanwhile.
-type breaking struct{ net.Conn }
-
-// Write implements net.Conn.
-func (b breaking) Write(p []byte) (int, error) {
-	n, err := b.Conn.Write(p)
-	if err != nil {
-		_ = b.Close() // who reads it sees the error
-	}
-	return n, err
-}
-
-// breakingPipe is a pipe whose connections are breaking.
-type breakingPipe struct{ Pipe }
-
-// InProcessConn implements [Pipe].
-func (p breakingPipe) InProcessConn() (net.Conn, error) {
-	conn, err := p.Pipe.InProcessConn()
-	if err != nil {
-		return nil, err
-	}
-	return breaking{conn}, nil
-}
-
-// abort ends dialling for good and cuts the connection made last.
-func (d *dialer) abort() {
-	d.cancel()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.conn != nil {
-		_ = d.conn.Close() // whoever uses it sees the error
-	}
 }

@@ -2,6 +2,7 @@ package natsbus
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -25,6 +26,27 @@ func TestDelayIsFullJitter(t *testing.T) {
 		if !low || !high {
 			t.Errorf("sweep %d: delays do not spread up to %v", n, bound)
 		}
+	}
+}
+
+func TestOrder(t *testing.T) {
+	given := []string{"a", "b", "a", "c"}
+	if got := (Options{Ordered: true}).order([]string{"x", "b"}, given); !slices.Equal(got, []string{"x", "b", "a", "c"}) {
+		t.Errorf("ordered: %v", got)
+	}
+	firsts := map[string]int{}
+	for range 600 {
+		got := Options{}.order(nil, given)
+		firsts[got[0]]++
+		if slices.Sort(got); !slices.Equal(got, []string{"a", "b", "c"}) {
+			t.Fatalf("at random: %v", got)
+		}
+	}
+	if len(firsts) != 3 || firsts["a"] < 100 || firsts["b"] < 100 || firsts["c"] < 100 { // 200 each are expected
+		t.Errorf("clients begin at %v", firsts)
+	}
+	if !slices.Equal(given, []string{"a", "b", "a", "c"}) {
+		t.Error("the caller's list was changed")
 	}
 }
 

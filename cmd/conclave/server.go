@@ -144,7 +144,7 @@ func found(f initFlags, rules policy.Policy) (beginning, identity.ID, error) {
 func plan(f initFlags, rules policy.Policy, roots []identity.ID) node.Plan {
 	var nonce [16]byte
 	_, _ = rand.Read(nonce[:]) // never fails: crypto/rand ends the process instead
-	return node.Plan{Policy: rules, Roots: roots, Listen: f.listen, Nonce: nonce, Now: time.Now().UnixMilli()}
+	return node.Plan{Policy: rules, Roots: roots, Place: node.Place{Listen: f.listen}, Nonce: nonce, Now: time.Now().UnixMilli()}
 }
 
 func (f initFlags) rules() (policy.Policy, error) {

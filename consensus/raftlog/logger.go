@@ -14,6 +14,7 @@ import (
 // ready its warnings too, since every start of a lone voter begins with "heartbeat timeout reached".
 type logSink struct {
 	to    *slog.Logger
+	quiet bool // everything is DEBUG: what a connection says that was cut, raft says again
 	ready atomic.Bool
 }
 
@@ -36,6 +37,8 @@ func (s *logSink) Accept(_ string, level hclog.Level, msg string, args ...any) {
 
 func (s *logSink) severity(level hclog.Level) slog.Level {
 	switch {
+	case s.quiet:
+		return slog.LevelDebug
 	case level >= hclog.Error:
 		return slog.LevelError
 	case level == hclog.Warn && s.ready.Load():

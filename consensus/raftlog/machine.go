@@ -17,10 +17,19 @@ import (
 // RestoreCommittedLogs, is not used (v1.8.0): it forgets the configuration entries that it replays, so that a voter
 // without a snapshot never stands for election again, and it hangs when more entries wait than its queue holds,
 // 128 batches. Raft then replays the same entries; the machine has seen them and passes over them.
+//
+// The machine's index is that of the last command or configuration that was applied: raft's own entries (no-ops,
+// barriers) do not count, so it is the same on every node that has applied the same entries.
 type machine struct {
 	inner   consensus.Machine
 	store   *store
-	applied uint64 // index of the last entry in inner; only raft's FSM goroutine uses it once raft runs
+	applied uint64 // the machine's index; only raft's FSM goroutine uses it once raft runs
+
+	progress progress
+	recent   answers
+	remember bool          // whether answers are kept
+	own      func()        // called before raft stores a snapshot of this machine
+	members  []raft.Server // as of the last configuration that catchUp has met, committed or not
 }
 
 var (
@@ -34,6 +43,9 @@ func (m *machine) Apply(entry *raft.Log) any {
 		return []byte(nil)
 	}
 	answer := m.inner.Apply(entry.Index, entry.Data)
+	if m.remember {
+		m.recent.put(entry.Index, entry.Data, answer)
+	}
 	m.advance(entry.Index)
 	return answer
 }
@@ -50,30 +62,39 @@ func (m *machine) Snapshot() (raft.FSMSnapshot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("raftlog: snapshot of the machine: %w", err)
 	}
+	if m.own != nil {
+		m.own()
+	}
 	return &snapshot{index: m.applied, state: state, written: m.store.snapshot.Store}, nil
 }
 
-// Restore replaces the machine's state by the snapshot in source, once that is proved intact.
+// Restore replaces the machine's state by the snapshot in source, once that is proved intact. A state that is not
+// older stays: both are of the same committed entries, and a machine must never forget one, not even until raft has
+// replayed it.
 func (m *machine) Restore(source io.ReadCloser) error {
 	snap, err := readSnapshot(source)
 	if err != nil {
 		return err
 	}
+	m.store.snapshot.Store(snap.size())
+	if m.applied > 0 && snap.index <= m.applied {
+		return nil
+	}
 	if err := m.inner.Restore(snap.state); err != nil {
 		return fmt.Errorf("raftlog: restore the machine: %w", err)
 	}
-	m.store.snapshot.Store(snap.size())
 	m.advance(snap.index)
 	return nil
 }
 
 func (m *machine) advance(index uint64) {
 	m.applied = index
-	m.store.applied.Store(index)
+	m.store.note(index)
+	m.progress.set(index)
 }
 
-// catchUp brings the machine to the newest snapshot and then to the last entry that is known to be committed, and
-// checks that the log lacks no entry after the snapshot. Raft is not running yet.
+// catchUp brings the machine to the newest snapshot and then to the last entry that is known to be committed, checks
+// that the log lacks no entry after the snapshot, and notes the members. Raft is not running yet.
 func (m *machine) catchUp(snapshots raft.SnapshotStore) error {
 	base, err := m.restoreNewest(snapshots)
 	if err != nil {
@@ -88,11 +109,17 @@ func (m *machine) catchUp(snapshots raft.SnapshotStore) error {
 			}
 			return err
 		}
-		if index <= span.committed && entry.Type == raft.LogCommand {
+		if entry.Type == raft.LogConfiguration {
+			m.members = raft.DecodeConfiguration(entry.Data).Servers
+		}
+		switch {
+		case index > span.committed:
+		case entry.Type == raft.LogCommand:
 			m.Apply(&entry)
+		case entry.Type == raft.LogConfiguration:
+			m.StoreConfiguration(index, raft.Configuration{})
 		}
 	}
-	m.advance(max(m.applied, span.committed))
 	return nil
 }
 
@@ -114,5 +141,6 @@ func (m *machine) restoreNewest(snapshots raft.SnapshotStore) (uint64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("snapshot %s: %w", list[0].ID, err)
 	}
+	m.members = meta.Configuration.Servers
 	return meta.Index, nil
 }

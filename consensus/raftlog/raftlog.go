@@ -1,12 +1,19 @@
 // Package raftlog is the durable consensus.Log: hashicorp/raft over a checksummed store on bbolt.
 //
-// Today a log has one voter, this node, and needs no network. What a cluster will need is in place: a server id
-// that dies with its directory, a ballot written in one transaction, a cap on entries in flight, and a machine that
-// a restarting node brings up to date before it hears from anybody.
+// A log begins with one voter, its node, which needs no network, and grows at run time: the leader admits servers
+// ([Members.Admit]), which follow the log without a vote, and promotes them ([Members.Promote]) once they have caught
+// up. A node appends wherever it stands: one that does not lead hands the entry to the leader and takes the answer
+// from its own machine, so that a leader can refuse an entry or lose it but cannot answer falsely.
 //
-// An entry is acknowledged when it is synced to the disk and applied. Concurrent appends share one transaction and
-// one sync. Whatever the store cannot read back exactly it refuses when it is opened; a write that fails ends the
-// log for good (see [Log.Failed]), since what a failed sync left behind is unknown.
+// An entry is acknowledged when a majority of the voters has synced it to the disk and the local machine has applied
+// it. Concurrent appends share one transaction and one sync. Whatever the store cannot read back exactly it refuses
+// when it is opened; a write that fails ends the log for good (see [Log.Failed]), since what a failed sync left behind
+// is unknown.
+//
+// Raft survives crashes, not lies: entries must prove themselves to the machine. Its open defects are dodged, each
+// with a test named after it: a server's id dies with its directory, a ballot is written in one transaction, the
+// entries in flight are fewer than those that a leader keeps, a hanging disk counts as failed, nothing is pipelined, and
+// raft's VerifyLeader, which may let a deposed leader pass, is not used.
 package raftlog
 
 import (
@@ -15,12 +22,10 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/hashicorp/raft"
 
 	"github.com/seed-3e86d5b2/conclave/consensus"
-
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
 )
 
@@ -35,21 +40,18 @@ var (
 	ErrWrongNode = fault.New(fault.Denied, "raftlog: log belongs to another node")
 	// ErrFailed is what Err wraps once a write has failed. The process should end; what was acknowledged is safe.
 	ErrFailed = fault.New(fault.DiskFull, "raftlog: store failed")
+	// ErrStuck is what Err wraps when the leader has sent the same snapshot again and again: it does not take hold.
+	ErrStuck = fault.New(fault.Conflict, "raftlog: the leader's snapshot does not take hold").
+			WithHint("remove this node's log directory and let the node join again")
 )
 
-// Log is a [consensus.Log] on the local disk. Its methods are safe for concurrent use.
+// Log is a [consensus.Log] on the local disk. Its methods are safe for concurrent use, and so are those of the
+// [Members] in it.
 type Log struct {
-	store    *store
-	sink     *logSink
-	patience time.Duration // how long Close waits for entries in flight
-
-	slots   chan struct{} // one for each request in flight; Close takes them all and keeps them
-	closing chan struct{} // closed when Close begins
-	stopped chan struct{} // closed when raft has stopped: futures that are open now stay open
-
-	mu       sync.Mutex  // orders attach and abandon
-	raft     *raft.Raft  // set by attach, before Open returns
-	shutdown raft.Future // of the first Shutdown: a second one would not wait
+	*engine
+	*Members
+	here  *rounds // barriers of this node, as the leader
+	asked *rounds // barriers that another node, the leader, is asked for
 
 	close    sync.Once
 	closeErr error
@@ -57,27 +59,52 @@ type Log struct {
 
 var _ consensus.Log = (*Log)(nil)
 
-func newLog(st *store, sink *logSink) *Log {
-	return &Log{
-		store:    st,
-		sink:     sink,
-		patience: drainLimit,
-		slots:    make(chan struct{}, maxInFlight),
-		closing:  make(chan struct{}),
-		stopped:  make(chan struct{}),
-	}
+func newLog(e *engine) *Log {
+	l := &Log{engine: e, Members: &Members{engine: e}}
+	l.here = &rounds{run: l.barrier}
+	l.asked = &rounds{run: l.ask}
+	return l
 }
 
-// Append implements [consensus.Log]. After a failed write it returns [consensus.ErrClosed] and [ErrFailed], both
-// wrapped; the entries in flight then get [consensus.ErrUncertain] and [ErrFailed].
+// Append implements [consensus.Log]. On a node that does not lead it hands the entry to the leader, once, and waits
+// until the local machine has applied it. While no leader is known and nothing was sent it waits for one, as long as
+// Config.Patience. After a failed write it returns [consensus.ErrClosed] and [ErrFailed], both wrapped; the entries in
+// flight then get [consensus.ErrUncertain] and [ErrFailed].
 func (l *Log) Append(ctx context.Context, entry []byte) (result []byte, index uint64, err error) {
 	if len(entry) > consensus.MaxEntry {
 		return nil, 0, fmt.Errorf("%w: %d bytes", consensus.ErrTooLarge, len(entry))
 	}
 	entry = bytes.Clone(entry) // raft's cache keeps it, longer than the caller must
+	err = l.patiently(ctx, func() (err error) {
+		if l.leads() || l.cfg.Forward == nil {
+			result, index, err = l.append(ctx, entry)
+		} else {
+			result, index, err = l.forward(ctx, entry)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	return result, index, nil
+}
+
+// AppendHere appends an entry that another node has forwarded, and returns its index: Append without a second hop.
+// It answers once the entry is committed and applied here. Errors: as of Append; [consensus.ErrNotLeader], at once,
+// if this node does not lead.
+func (l *Log) AppendHere(ctx context.Context, entry []byte) (index uint64, err error) {
+	if len(entry) > consensus.MaxEntry {
+		return 0, fmt.Errorf("%w: %d bytes", consensus.ErrTooLarge, len(entry))
+	}
+	_, index, err = l.append(ctx, bytes.Clone(entry))
+	return index, err
+}
+
+// append gives entry to raft, which keeps it.
+func (l *Log) append(ctx context.Context, entry []byte) (result []byte, index uint64, err error) {
 	var future raft.ApplyFuture
-	err = l.submit(ctx, func() error {
-		future = l.raft.Apply(entry, 0)
+	err = l.submit(ctx, func(_ context.Context, node *raft.Raft) error {
+		future = node.Apply(entry, 0)
 		return l.translate(future.Error())
 	})
 	if err != nil {
@@ -87,153 +114,97 @@ func (l *Log) Append(ctx context.Context, entry []byte) (result []byte, index ui
 	return result, future.Index(), nil
 }
 
-// Barrier implements [consensus.Log]. Concurrent barriers share one sync.
-func (l *Log) Barrier(ctx context.Context) error {
-	return l.submit(ctx, func() error { return l.translate(l.raft.Barrier(0).Error()) })
+// forward hands entry to the leader and waits for the local machine's answer.
+func (l *Log) forward(ctx context.Context, entry []byte) (result []byte, index uint64, err error) {
+	leader, known := l.Leader()
+	if !known || leader == l.cfg.NodeKey {
+		return nil, 0, l.translate(raft.ErrNotLeader)
+	}
+	type reply struct {
+		result []byte
+		index  uint64
+	}
+	replied := make(chan reply, 1)
+	err = l.submit(ctx, func(ctx context.Context, _ *raft.Raft) error {
+		ctx, cancel := context.WithTimeout(ctx, l.cfg.Patience)
+		defer cancel()
+		before := l.machine.progress.now()
+		index, err := l.cfg.Forward(ctx, leader, entry)
+		switch {
+		case errors.Is(err, consensus.ErrNotLeader), errors.Is(err, consensus.ErrTooLarge):
+			return err
+		case err != nil:
+			return fmt.Errorf("%w: forwarded: %w", consensus.ErrUncertain, err)
+		case index <= before:
+			return fmt.Errorf("%w: the leader appended it at %d, in the past", consensus.ErrUncertain, index)
+		}
+		if err := l.reach(ctx, index); err != nil {
+			return fmt.Errorf("%w: entry %d: %w", consensus.ErrUncertain, index, err)
+		}
+		result, ok := l.machine.recent.get(index, entry)
+		if !ok {
+			return fmt.Errorf("%w: another entry is at %d", consensus.ErrUncertain, index)
+		}
+		replied <- reply{result, index}
+		return nil
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	r := <-replied
+	return r.result, r.index, nil
 }
 
 // Snapshot writes the machine's state to the disk now, instead of when raft finds it worthwhile. It does nothing
 // if nothing was applied since the last one.
 func (l *Log) Snapshot(ctx context.Context) error {
-	return l.submit(ctx, func() error {
-		if err := l.raft.Snapshot().Error(); err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
+	return l.submit(ctx, func(_ context.Context, node *raft.Raft) error {
+		if err := node.Snapshot().Error(); err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
 			return fmt.Errorf("raftlog: take a snapshot: %w", err)
 		}
 		return nil
 	})
 }
 
-// Failed returns a channel that is closed when a write has failed or hung: the log accepts nothing any more, and
-// the process should end.
+// Leader returns the key of the node that leads, as far as this node knows: it may have been deposed already.
+func (l *Log) Leader() (node string, known bool) {
+	address, id := l.now().raft.LeaderWithID()
+	return string(address), id != ""
+}
+
+// Leads reports whether this node takes itself for the leader. It may have been deposed already; what it appends then
+// is not committed.
+func (l *Log) Leads() bool { return l.leads() }
+
+// LeaderChanged returns a channel that is closed when the leader, or what this node is, may have changed. Take it before
+// asking for the leader, and again after each time.
+func (l *Log) LeaderChanged() <-chan struct{} { return l.leaderChanged() }
+
+// ServerID returns this node's name in the configuration, "<nkey>.<16 hex digits>"; [Members.Admit] takes it. It dies
+// with the directory.
+func (l *Log) ServerID() string { return string(l.store.owner.serverID()) }
+
+// Failed returns a channel that is closed when a write has failed or hung, or the log cannot follow the leader: it
+// accepts nothing any more, and the process should end.
 func (l *Log) Failed() <-chan struct{} { return l.store.failed }
 
-// Err returns the reason, wrapping [ErrFailed], once Failed is closed, and nil before.
+// Err returns the reason, wrapping [ErrFailed] or [ErrStuck], once Failed is closed, and nil before.
 func (l *Log) Err() error { return l.store.failure() }
 
 // Close implements [consensus.Log]. It gives entries in flight two seconds to finish; those that raft drops after
-// that get [consensus.ErrUncertain]. It returns only when the disk has answered every write.
+// that get [consensus.ErrUncertain]. It returns only when the disk has answered every write and nothing runs any more.
 func (l *Log) Close() error {
 	l.close.Do(func() {
 		close(l.closing)
-		l.drain()
+		l.lifecycle.Lock()
+		defer l.lifecycle.Unlock()
+		_, _ = l.drain(nil, nil) // what is left gets ErrUncertain
+		l.end()
 		l.abandon()
-		l.mu.Lock()
-		shutdown := l.shutdown
-		l.mu.Unlock()
-		l.closeErr = errors.Join(shutdown.Error(), l.store.close())
-		close(l.stopped)
+		l.transport.shut() // raft may wait for an answer
+		l.closeErr = errors.Join(l.finish(), l.store.close())
+		l.here.end()
+		l.asked.end()
 	})
 	return l.closeErr
-}
-
-// drain waits until no request is in flight, the time is up or the store has failed.
-func (l *Log) drain() {
-	limit := time.NewTimer(l.patience)
-	defer limit.Stop()
-	for range maxInFlight {
-		select {
-		case l.slots <- struct{}{}:
-		case <-limit.C:
-			return
-		case <-l.store.failed:
-			return
-		}
-	}
-}
-
-// submit runs request, which may block for long, and returns its error, or an earlier end: the context's, or that
-// of the log. The goroutine of a request that nobody waits for any more keeps its slot until it ends; raft answers
-// each one, but for those that its shutdown drops.
-func (l *Log) submit(ctx context.Context, request func() error) error {
-	if err := l.enter(ctx); err != nil {
-		return err
-	}
-	done := make(chan error, 1)
-	go func() {
-		defer func() { <-l.slots }()
-		done <- request()
-	}()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-l.store.failed:
-		return fmt.Errorf("%w: %w", consensus.ErrUncertain, l.Err())
-	case <-l.stopped:
-		return consensus.ErrUncertain
-	}
-}
-
-// enter takes a slot, unless the context or the log has ended.
-func (l *Log) enter(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if err := l.ended(); err != nil {
-		return err
-	}
-	select {
-	case l.slots <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-l.closing:
-		return l.ended()
-	case <-l.store.failed:
-		return l.ended()
-	}
-	if err := l.ended(); err != nil {
-		<-l.slots
-		return err
-	}
-	return nil
-}
-
-// ended returns why the log accepts nothing any more, or nil.
-func (l *Log) ended() error {
-	select {
-	case <-l.store.failed:
-		return fmt.Errorf("%w: %w", consensus.ErrClosed, l.Err())
-	case <-l.closing:
-		return consensus.ErrClosed
-	default:
-		return nil
-	}
-}
-
-// translate gives raft's errors the meaning of the port.
-func (l *Log) translate(err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress),
-		errors.Is(err, raft.ErrEnqueueTimeout):
-		if ended := l.ended(); ended != nil {
-			return ended
-		}
-		return consensus.ErrNotLeader
-	case l.Err() != nil: // raft.LogCache does not wrap the store's error
-		return fmt.Errorf("%w: %w", consensus.ErrUncertain, l.Err())
-	}
-	return fmt.Errorf("%w: %w", consensus.ErrUncertain, err)
-}
-
-// attach makes node the raft of the log, and stops it if the store has failed meanwhile.
-func (l *Log) attach(node *raft.Raft) {
-	l.mu.Lock()
-	l.raft = node
-	l.mu.Unlock()
-	if l.Err() != nil {
-		l.abandon()
-	}
-}
-
-// abandon tells raft to stop and does not wait. The store calls it inside the write that failed, before raft can
-// act on the failure.
-func (l *Log) abandon() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.raft != nil && l.shutdown == nil {
-		l.shutdown = l.raft.Shutdown()
-	}
 }

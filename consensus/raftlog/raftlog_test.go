@@ -345,7 +345,7 @@ func TestCloseWithStuckMachine(t *testing.T) {
 	}
 	closed := make(chan error, 1)
 	go func() { closed <- log.Close() }()
-	for log.raft.State() != raft.Shutdown {
+	for log.now().raft.State() != raft.Shutdown {
 		runtime.Gosched()
 	}
 	close(machine.release)
@@ -381,7 +381,7 @@ func TestGroupCommit(t *testing.T) {
 }
 
 func BenchmarkAppend(b *testing.B) {
-	log, err := Open(b.Context(), testConfig(b.TempDir(), discard{}))
+	log, err := Open(b.Context(), testConfig(b.TempDir(), discarding{}))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -398,10 +398,3 @@ func BenchmarkAppend(b *testing.B) {
 		b.Error(err)
 	}
 }
-
-// discard is a machine without state.
-type discard struct{}
-
-func (discard) Apply(uint64, []byte) []byte { return nil }
-func (discard) Snapshot() ([]byte, error)   { return nil, nil }
-func (discard) Restore([]byte) error        { return nil }

@@ -106,12 +106,12 @@ func TestMachineRestore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	intact := encodeSnapshot(t, 4, state)
+	older, newer := encodeSnapshot(t, 4, state), encodeSnapshot(t, 6, state)
 	m.Apply(&raft.Log{Index: 5, Data: []byte("c")})
 
 	for name, bad := range map[string][]byte{
-		"damaged":          append(bytes.Clone(intact), 0),
-		"not of a machine": encodeSnapshot(t, 4, []byte("no JSON")),
+		"damaged":          append(bytes.Clone(newer), 0),
+		"not of a machine": encodeSnapshot(t, 6, []byte("no JSON")),
 	} {
 		if err := m.Restore(io.NopCloser(bytes.NewReader(bad))); err == nil {
 			t.Errorf("%s: restored", name)
@@ -120,12 +120,20 @@ func TestMachineRestore(t *testing.T) {
 			t.Errorf("%s: the machine has %d entries up to %d", name, got, m.applied)
 		}
 	}
-	if err := m.Restore(io.NopCloser(bytes.NewReader(intact))); err != nil {
+	// An older state is passed over, and so is what raft replays after it: nothing is forgotten in between.
+	if err := m.Restore(io.NopCloser(bytes.NewReader(older))); err != nil {
 		t.Fatal(err)
 	}
-	m.Apply(&raft.Log{Index: 4, Data: []byte("b")}) // seen: raft replays it
 	m.Apply(&raft.Log{Index: 5, Data: []byte("c")})
 	if got := len(recorder.Entries()); got != 3 || m.applied != 5 {
+		t.Errorf("the machine has %d entries up to %d", got, m.applied)
+	}
+	if err := m.Restore(io.NopCloser(bytes.NewReader(newer))); err != nil {
+		t.Fatal(err)
+	}
+	m.Apply(&raft.Log{Index: 6, Data: []byte("d")}) // in the snapshot
+	m.Apply(&raft.Log{Index: 7, Data: []byte("e")})
+	if got := len(recorder.Entries()); got != 3 || m.applied != 7 {
 		t.Errorf("the machine has %d entries up to %d", got, m.applied)
 	}
 	recorder.Check(t)

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/hashicorp/raft"
-
 	"github.com/seed-3e86d5b2/conclave/consensus"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
 )
@@ -16,11 +14,16 @@ const slowWrite = 2 * time.Second
 // errSlow is why a log whose disk hangs is not writable. After [stallLimit] it fails.
 var errSlow = fault.New(fault.Unreachable, "raftlog: the disk does not answer")
 
+// staleLeader is how long ago a follower may have heard the leader for [Log.Writable].
+const staleLeader = 2 * time.Second
+
 // Stats is where a log stands.
 type Stats struct {
 	Committed     uint64 // index of the last entry that is decided
 	Applied       uint64 // index of the last entry that was given to the machine, or was raft's own
-	Leader        bool   // this node may append
+	Leader        bool   // this node leads
+	Voters        int    // in the latest configuration
+	Followers     int    // servers without a vote in it
 	SnapshotBytes uint64 // size of the newest snapshot; 0 if there is none
 }
 
@@ -28,14 +31,23 @@ type Stats struct {
 func (l *Log) Stats() Stats {
 	// Raft notes what it gave to the machine a moment after the machine has answered, and the machine does not see
 	// raft's own entries.
-	applied := max(l.raft.AppliedIndex(), l.store.applied.Load())
-	return Stats{
-		Committed: l.raft.CommitIndex(), Applied: applied, Leader: l.raft.State() == raft.Leader,
+	node := l.now().raft
+	stats := Stats{
+		Committed: node.CommitIndex(), Applied: max(node.AppliedIndex(), l.store.applied.Load()), Leader: l.leads(),
 		SnapshotBytes: l.store.snapshot.Load(),
 	}
+	for _, s := range l.Servers() {
+		if s.Voter {
+			stats.Voters++
+		} else {
+			stats.Followers++
+		}
+	}
+	return stats
 }
 
-// Writable returns nil if an entry could be appended now: the log is open, this node leads it, and no write hangs.
+// Writable returns nil if an entry could be appended now: the log is open, no write hangs, and this node leads or has
+// heard of the leader within 2 seconds.
 // Errors: [ErrFailed] and [consensus.ErrClosed], [consensus.ErrNotLeader], one with the code fault.Unreachable.
 func (l *Log) Writable() error {
 	if err := l.ended(); err != nil {
@@ -44,7 +56,11 @@ func (l *Log) Writable() error {
 	if began := l.store.writing.Load(); began != nil && time.Since(*began) > slowWrite {
 		return fmt.Errorf("%w for %v", errSlow, time.Since(*began).Round(time.Millisecond))
 	}
-	if l.raft.State() != raft.Leader {
+	if l.leads() {
+		return nil
+	}
+	node := l.now().raft
+	if _, known := l.Leader(); !known || time.Since(node.LastContact()) > staleLeader {
 		return consensus.ErrNotLeader
 	}
 	return nil

@@ -45,6 +45,7 @@ type store struct {
 	stall  time.Duration
 
 	applied  atomic.Uint64             // highest index that the machine has applied
+	staged   atomic.Uint64             // highest index that raft said is committed
 	snapshot atomic.Uint64             // bytes of the newest snapshot
 	writing  atomic.Pointer[time.Time] // when the write that runs now began; nil if none does
 
@@ -52,6 +53,12 @@ type store struct {
 	span        span
 	ballot      ballot
 	pendingTerm uint64 // set by SetUint64(LastVoteTerm), written with the candidate
+	closed      bool
+
+	quiet  sync.Mutex    // guards what follows
+	idle   time.Duration // see noteCommits; 0: never
+	timer  *time.Timer   // runs while the machine is ahead of what is stored; nil else
+	stored time.Time     // when StoreLogs was last called
 
 	failOnce sync.Once
 	onFail   func() // called once, before failed is closed
@@ -73,8 +80,8 @@ func boltOptions(file **os.File) *bolt.Options {
 	}
 }
 
-// createStore makes the file at path, holding the owner and the entry that bootstraps the log (index 1, term 1).
-// The file appears under its name complete and durable, or not at all.
+// createStore makes the file at path, holding the owner and the entry that bootstraps the log (index 1, term 1); nil:
+// none, and no term. The file appears under its name complete and durable, or not at all.
 func createStore(path string, own owner, first *raft.Log) error {
 	temp := path + ".new"
 	if err := os.Remove(temp); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -94,11 +101,16 @@ func createStore(path string, own owner, first *raft.Log) error {
 		if err != nil {
 			return err
 		}
-		return errors.Join(
-			entries.Put(entryKey(first.Index), encodeEntry(first)),
+		var all span
+		var vote ballot
+		if first != nil {
+			all, vote = span{first.Index, first.Index, 1, first.Index}, ballot{term: first.Term}
+			err = entries.Put(entryKey(first.Index), encodeEntry(first))
+		}
+		return errors.Join(err,
 			state.Put(ownerKey, seal(ownerKey, own.encode())),
-			state.Put(spanKey, seal(spanKey, span{first.Index, first.Index, 1, first.Index}.encode())),
-			state.Put(ballotKey, seal(ballotKey, ballot{term: first.Term}.encode())))
+			state.Put(spanKey, seal(spanKey, all.encode())),
+			state.Put(ballotKey, seal(ballotKey, vote.encode())))
 	})
 	if err = errors.Join(err, db.Sync(), db.Close()); err != nil {
 		return err
@@ -202,7 +214,16 @@ func (s *store) loadState(state *bolt.Bucket) error {
 }
 
 // close releases the file. No method may be called during or after it.
-func (s *store) close() error { return s.db.Close() }
+func (s *store) close() error {
+	noting := s.stopNoting()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if noting {
+		s.writeCommitted()
+	}
+	s.closed = true
+	return s.db.Close()
+}
 
 // update runs write in one durable transaction. The caller holds mu.
 func (s *store) update(write func(state, entries *bolt.Bucket) error) error {

@@ -62,6 +62,7 @@ func (s *store) StoreLog(entry *raft.Log) error { return s.StoreLogs([]*raft.Log
 func (s *store) StoreLogs(batch []*raft.Log) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.busy()
 	var next span
 	err := s.update(func(state, entries *bolt.Bucket) error {
 		count := s.span.count
@@ -109,7 +110,8 @@ func (s *store) DeleteRange(low, high uint64) error {
 	return err
 }
 
-// measure returns the bounds of the count entries, and how far they are committed: at least what was applied here.
+// measure returns the bounds of the count entries, and how far they are known to be committed: what the machine has
+// applied and what raft has said.
 func (s *store) measure(entries *bolt.Bucket, count uint64) span {
 	cursor := entries.Cursor()
 	first, _ := cursor.First()
@@ -119,7 +121,7 @@ func (s *store) measure(entries *bolt.Bucket, count uint64) span {
 	next := span{first: binary.BigEndian.Uint64(first), count: count}
 	last, _ := cursor.Last()
 	next.last = binary.BigEndian.Uint64(last)
-	next.committed = min(max(s.applied.Load(), s.span.committed), next.last)
+	next.committed = min(max(s.applied.Load(), s.staged.Load(), s.span.committed), next.last)
 	return next
 }
 

@@ -154,6 +154,12 @@ func (d *door) Refresh(id identity.ID) {
 	}
 }
 
+// Suspend implements [registrar.Enforcer]. A realm of one node never loses its lease.
+func (d *door) Suspend(error) {}
+
+// Resume implements [registrar.Enforcer].
+func (d *door) Resume() {}
+
 // Live implements [registrar.Enforcer].
 func (d *door) Live(id identity.ID) int {
 	d.mu.Lock()

@@ -89,7 +89,7 @@ func (r *Realm) open(ctx context.Context, o options) error {
 	r.registrar, err = registrar.Open(ctx, registrar.Config{
 		Realm: r.id, Genesis: genesis, Policy: r.policy, Signer: r.node, Keeper: &keeper{}, Trail: &r.trail,
 		Address: func() string { return address }, Version: "sdktest", Logger: r.logger.With("part", "registrar"),
-		OpenLog: func(_ context.Context, m consensus.Machine) (consensus.Log, error) {
+		OpenLog: func(_ context.Context, m consensus.Machine, _ func() *identity.Authority) (consensus.Log, error) {
 			r.log = memlog.New(m)
 			return r.log, nil
 		},

@@ -53,7 +53,7 @@ func foundRealm(b *bout) (*realm, error) {
 	}
 	r := &realm{bout: b, dir: filepath.Join(b.dir, "node"), operator: operator}
 	p := node.Plan{
-		Policy: rules, Roots: []identity.ID{operator.ID()}, Listen: "127.0.0.1:0", Now: time.Now().UnixMilli(),
+		Policy: rules, Roots: []identity.ID{operator.ID()}, Place: node.Place{Listen: "127.0.0.1:0"}, Now: time.Now().UnixMilli(),
 	}
 	if _, err := rand.Read(p.Nonce[:]); err != nil {
 		return nil, err

@@ -95,7 +95,7 @@ func (s *stage) realm(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	plan := node.Plan{Policy: p, Roots: roots, Listen: "127.0.0.1:0", Now: time.Now().UnixMilli()}
+	plan := node.Plan{Policy: p, Roots: roots, Place: node.Place{Listen: "127.0.0.1:0"}, Now: time.Now().UnixMilli()}
 	if _, err := rand.Read(plan.Nonce[:]); err != nil {
 		return "", err
 	}

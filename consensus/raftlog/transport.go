@@ -1,0 +1,148 @@
+package raftlog
+
+import (
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+)
+
+// Streams carries connections between the nodes of a cluster. It must pin both ends of each to the keys of member
+// nodes before a byte of raft's passes: a raft node that belongs to no cluster yet takes votes and entries from
+// anybody who can connect. Addr returns an address whose text is the node's own key. A closed Streams ends dials
+// that are under way.
+type Streams interface {
+	net.Listener
+	// Dial connects to the node with the given key.
+	Dial(node string, timeout time.Duration) (net.Conn, error)
+}
+
+const (
+	poolSize   = 3
+	rpcTimeout = 5 * time.Second // of a call between nodes; longer for large snapshots
+)
+
+// transport is what raft speaks through. It hides Close, so that raft can be stopped and started again on it, and
+// the pipeline, which has open defects (hashicorp/raft#681, grafana/pyroscope#5518).
+type transport struct {
+	raft.Transport
+	raft.WithPreVote
+	shut func()
+}
+
+// newTransport returns the way to other nodes that cfg names, or one that reaches nobody.
+func newTransport(cfg *Config, logger hclog.Logger) *transport {
+	switch {
+	case cfg.transport != nil:
+		return wrapTransport(cfg.transport, func() {})
+	case cfg.Streams == nil:
+		_, nowhere := raft.NewInmemTransport(raft.ServerAddress(cfg.NodeKey))
+		return wrapTransport(nowhere, func() {})
+	}
+	layer := &layer{Streams: cfg.Streams, open: make(map[*conn]struct{})}
+	network := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream: layer, Logger: logger, MaxPool: poolSize, MaxRPCsInFlight: 1, Timeout: rpcTimeout,
+	})
+	return wrapTransport(network, func() {
+		_ = network.Close()
+		network.CloseStreams()
+		layer.wait()
+	})
+}
+
+func wrapTransport(inner raft.Transport, shut func()) *transport {
+	preVote, _ := inner.(raft.WithPreVote)
+	return &transport{Transport: inner, WithPreVote: preVote, shut: shut}
+}
+
+// AppendEntriesPipeline refuses: every request waits for its answer.
+func (t *transport) AppendEntriesPipeline(raft.ServerID, raft.ServerAddress) (raft.AppendPipeline, error) {
+	return nil, raft.ErrPipelineReplicationNotSupported
+}
+
+// layer is Streams as raft's network transport wants it. The transport itself leaves connections that it has
+// accepted open when it is closed; layer closes them and waits for those who serve them.
+type layer struct {
+	Streams
+	mu      sync.Mutex
+	open    map[*conn]struct{}
+	closed  bool
+	serving sync.WaitGroup // one for each accepted connection that its goroutine has not closed
+}
+
+var _ raft.StreamLayer = (*layer)(nil)
+
+func (l *layer) Accept() (net.Conn, error) {
+	inner, err := l.Streams.Accept()
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := &conn{Conn: inner, layer: l}
+	if l.closed {
+		_ = inner.Close() // and its reader will notice
+		return c, nil
+	}
+	c.served = true
+	l.serving.Add(1)
+	l.open[c] = struct{}{}
+	return c, nil
+}
+
+func (l *layer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	inner, err := l.Streams.Dial(string(address), timeout)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		_ = inner.Close()
+		return nil, net.ErrClosed
+	}
+	c := &conn{Conn: inner, layer: l}
+	l.open[c] = struct{}{}
+	return c, nil
+}
+
+// Close closes the streams and every connection.
+func (l *layer) Close() error {
+	l.mu.Lock()
+	l.closed = true
+	open := l.open
+	l.open = nil
+	l.mu.Unlock()
+	err := l.Streams.Close()
+	for c := range open {
+		_ = c.Conn.Close()
+	}
+	return err
+}
+
+// wait returns when nobody serves an accepted connection any more.
+func (l *layer) wait() { l.serving.Wait() }
+
+// conn is a connection that its layer knows.
+type conn struct {
+	net.Conn
+	layer  *layer
+	served bool // accepted here
+	once   sync.Once
+}
+
+// Close closes the connection. Calling it again does nothing.
+func (c *conn) Close() (err error) {
+	c.once.Do(func() {
+		err = c.Conn.Close()
+		c.layer.mu.Lock()
+		delete(c.layer.open, c)
+		c.layer.mu.Unlock()
+		if c.served {
+			c.layer.serving.Done()
+		}
+	})
+	return err
+}
