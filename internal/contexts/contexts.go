@@ -39,6 +39,9 @@ const (
 	maxBytes     = 64 << 10 // of one file
 )
 
+// MaxAddresses is how many addresses a context learns at most. One that was saved with more keeps them.
+const MaxAddresses = 16
+
 var (
 	// ErrName is returned for a name that is not 1 to 63 characters of a-z, 0-9 and "-".
 	ErrName = fault.New(fault.Usage, "contexts: bad name")
@@ -174,7 +177,14 @@ func (s *Store) Save(name string, c Context) error {
 // stand still; nothing is written if both do. Errors: ErrRollback if either is older than what was seen, ErrFork,
 // ErrInvalid if headRoot has not the form of [Seen], and those of Load.
 func (s *Store) Advance(name string, roster, headSize uint64, headRoot string) error {
-	seen := Seen{Roster: roster, HeadSize: headSize, HeadRoot: headRoot}
+	return s.Follow(name, Seen{Roster: roster, HeadSize: headSize, HeadRoot: headRoot}, nil, nil)
+}
+
+// Follow records what Advance does and, where a realm's nodes have changed, how to reach them. Pins are the keys of the
+// newest roster's nodes: they replace those known, unless there are none. Addresses are added to those known; beyond
+// [MaxAddresses] the oldest go that are not among them. Errors: those of Advance; ErrInvalid for a pin or an address
+// that is none.
+func (s *Store) Follow(name string, seen Seen, addresses, pins []string) error {
 	if err := seen.check(); err != nil {
 		return err
 	}
@@ -186,12 +196,37 @@ func (s *Store) Advance(name string, roster, headSize uint64, headRoot string) e
 		if err := seen.follows(c.Seen); err != nil {
 			return fmt.Errorf("%q: %w", name, err)
 		}
-		if seen == c.Seen {
+		old := c
+		c.Seen, c.Addresses = seen, join(c.Addresses, addresses)
+		if len(pins) > 0 {
+			c.Pins = pins
+		}
+		if seen == old.Seen && slices.Equal(c.Addresses, old.Addresses) && slices.Equal(c.Pins, old.Pins) {
 			return nil
 		}
-		c.Seen = seen
+		if err := c.check(); err != nil {
+			return err
+		}
 		return s.write(name, c)
 	})
+}
+
+// join adds addresses to those known, and forgets the oldest others where they become too many.
+func join(known, learned []string) []string {
+	all := slices.Clone(known)
+	for _, address := range learned {
+		if !slices.Contains(all, address) {
+			all = append(all, address)
+		}
+	}
+	for i := 0; i < len(all) && len(all) > max(MaxAddresses, len(known)); {
+		if slices.Contains(learned, all[i]) {
+			i++
+			continue
+		}
+		all = slices.Delete(all, i, i+1)
+	}
+	return all[:min(len(all), max(MaxAddresses, len(known)))]
 }
 
 // Remove deletes a context, and the selection if it names that context. What was seen of its realm is forgotten.

@@ -12,13 +12,21 @@ import (
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 )
 
-// ErrNoAnswer is returned when a node does not answer in time. Whether a command took effect is then unknown.
-var ErrNoAnswer = fault.New(fault.Uncertain, "control: the node did not answer in time")
+var (
+	// ErrNoAnswer is returned when a node does not answer in time. Whether a command took effect is then unknown.
+	ErrNoAnswer = fault.New(fault.Uncertain, "control: the node did not answer in time")
+	// ErrCut is returned when the connection goes down while a request is under way. Whether a command took effect is
+	// then unknown; the same signed command can be handed in again, and takes effect once.
+	ErrCut     = fault.New(fault.Uncertain, "control: the connection went down before the node answered")
+	errNowhere = fmt.Errorf("control: %w", bus.ErrUnreachable)
+)
 
-// Client asks one node. It is safe for concurrent use.
+// Client asks the node that its connection stands at. It is safe for concurrent use.
 type Client struct {
 	conn    bus.Conn
-	subject func(id bus.Token) string
+	node    func() identity.ID
+	cut     func() <-chan struct{}
+	subject func(node identity.ID, id bus.Token) string
 	sub     bus.Subscription
 
 	mu      sync.Mutex
@@ -28,21 +36,31 @@ type Client struct {
 // Party is who asks: a principal's process, or a one-time key that wants to enrol.
 type Party struct {
 	Realm     wire.Realm
-	Node      identity.ID
+	Node      identity.ID // who is asked, unless the connection is [bus.Located]
 	Principal identity.ID
 	Process   bus.Token
 	OneTime   wire.PublicKey // instead of Principal and Process
+	// Cut returns a channel that is closed when the connection goes down next: requests under way then end at once,
+	// with [ErrCut]. nil: they wait as long as their contexts. It must be safe for concurrent use.
+	Cut func() <-chan struct{}
 }
 
 // NewClient subscribes to the party's control replies. The connection stays the caller's.
 func NewClient(conn bus.Conn, p Party) (*Client, error) {
 	realm := bus.In(p.Realm)
-	c := &Client{conn: conn, waiting: map[bus.Token]chan Reply{}}
+	c := &Client{conn: conn, cut: p.Cut, waiting: map[bus.Token]chan Reply{}}
+	if c.cut == nil {
+		c.cut = func() <-chan struct{} { return nil }
+	}
+	c.node = func() identity.ID { return p.Node }
+	if at, ok := conn.(bus.Located); ok {
+		c.node = at.Node
+	}
 	replies := realm.ControlReplies(p.Principal, p.Process)
-	c.subject = func(id bus.Token) string { return realm.Control(p.Node, p.Principal, p.Process, id) }
+	c.subject = func(node identity.ID, id bus.Token) string { return realm.Control(node, p.Principal, p.Process, id) }
 	if p.Principal.IsZero() {
 		replies = realm.ControlReplies(bus.OneTime(p.OneTime), bus.OneTimeProcess(p.OneTime))
-		c.subject = func(id bus.Token) string { return realm.Enrol(p.Node, p.OneTime, id) }
+		c.subject = func(node identity.ID, id bus.Token) string { return realm.Enrol(node, p.OneTime, id) }
 	}
 	sub, err := conn.Subscribe(replies, func(subject string, data []byte) {
 		s, err := realm.Parse(subject)
@@ -74,8 +92,9 @@ func (c *Client) deliver(id bus.Token, data []byte) {
 // Close ends the subscription. Requests under way end with their contexts.
 func (c *Client) Close() error { return c.sub.Unsubscribe() }
 
-// Ask sends one request and decodes its answer into out, which may be nil. Errors: what the node refuses with,
-// [ErrNoAnswer] when ctx ends first, the connection's.
+// Ask sends one request to the node that the connection stands at now, and decodes its answer into out, which may be
+// nil. Errors: what the node refuses with; [ErrNoAnswer] when ctx ends first; [ErrCut]; [bus.ErrUnreachable] where the
+// connection stands nowhere, and nothing was sent; the connection's.
 func (c *Client) Ask(ctx context.Context, op Op, in, out any) error {
 	body, err := wire.Encode(in)
 	if err != nil {
@@ -98,7 +117,12 @@ func (c *Client) Ask(ctx context.Context, op Op, in, out any) error {
 		delete(c.waiting, id)
 		c.mu.Unlock()
 	}()
-	if err := c.conn.Publish(ctx, c.subject(id), request); err != nil {
+	cut := c.cut() // before the node is looked at: a request that misses it for that does not wait
+	node := c.node()
+	if node.IsZero() {
+		return fmt.Errorf("%s: %w", op, errNowhere)
+	}
+	if err := c.conn.Publish(ctx, c.subject(node, id), request); err != nil {
 		return err
 	}
 	select {
@@ -109,6 +133,8 @@ func (c *Client) Ask(ctx context.Context, op Op, in, out any) error {
 		return wire.Decode(r.Body, out)
 	case <-c.conn.Done():
 		return fmt.Errorf("%s: %w", op, c.conn.Err())
+	case <-cut:
+		return fmt.Errorf("%s: %w", op, ErrCut)
 	case <-ctx.Done():
 		return fmt.Errorf("%s: %w: %w", op, ErrNoAnswer, ctx.Err())
 	}

@@ -47,6 +47,7 @@ var table = []row{
 
 	{"identity/agefile", machine, []string{allGround}},
 	{"internal/peertls", machine, []string{allGround}},
+	{"internal/mesh", machine, []string{"identity", "internal/wire", "internal/fault", "internal/peertls"}},
 	{"bus/internal/feed", machine, []string{"bus"}},
 	{"bus/bustest", machine, []string{allGround, "bus", "trust"}},
 	{"bus/broker", machine, []string{allGround, "bus", "bus/natsbus", "trust", "internal/peertls"}}, // ADR 3
@@ -108,6 +109,7 @@ var importers = []struct {
 }{
 	{"filippo.io/age", []string{"identity/agefile"}},
 	{"filippo.io/edwards25519", []string{"internal/wire"}},
+	{"github.com/anishathalye/porcupine", []string{"integration/check"}},
 	{"github.com/fxamacker/cbor/v2", []string{"internal/wire"}},
 	{"github.com/google/jsonschema-go", []string{"sdk"}},
 	{"github.com/hashicorp/go-hclog", []string{"consensus/raftlog"}},

@@ -168,4 +168,3 @@ func (b *book) keep(members []identity.ID) {
 		}
 	}
 }
-

@@ -30,7 +30,7 @@ type cluster struct {
 	mesh      *mesh.Mesh
 	book      *book
 	chain     *chain
-	kick      chan struct{}                               // there may be something to do
+	kick      chan struct{}                              // there may be something to do
 	authority atomic.Pointer[func() *identity.Authority] // by what the ledger has applied; nil before the log is opened
 }
 

@@ -115,8 +115,8 @@ type Plan struct {
 	Policy policy.Policy
 	Roots  []identity.ID // root operators, sorted
 	Place
-	Nonce  [16]byte
-	Now    int64 // Unix milliseconds
+	Nonce [16]byte
+	Now   int64 // Unix milliseconds
 }
 
 // Init makes the files of a new realm in an empty data directory: the node's key, the policy, the settings, and the

@@ -171,7 +171,6 @@ func (c *cluster) promoteNodes(ctx context.Context, a *identity.Authority, log *
 	return c.node.registrar.PromoteNodes(ctx, ready)
 }
 
-
 // yieldTime bounds how long a node that stops tries to have another one lead.
 const yieldTime = time.Second
 

@@ -27,6 +27,8 @@ var (
 	ErrPeer = fault.New(fault.BadKey, "peertls: the peer must prove one Ed25519 key over TLS 1.3")
 	// ErrPin is returned when the other end proved a key that is not among those expected.
 	ErrPin = fault.New(fault.Denied, "peertls: the peer's key is not one of those expected")
+	// ErrProtocol is returned when the two ends did not agree on a protocol of [WithProtocols].
+	ErrProtocol = fault.New(fault.Version, "peertls: the peer speaks none of the protocols expected")
 	// ErrNoPins is returned when a client configuration is asked for without a pin: empty never means any.
 	ErrNoPins = fault.New(fault.Usage, "peertls: no pins")
 )
@@ -101,6 +103,25 @@ func PinnedServer(key wire.Key, pins []identity.ID) (*tls.Config, error) {
 	}
 	config.VerifyConnection = func(state tls.ConnectionState) error { return checkPin(state, allowed) }
 	return config, nil
+}
+
+// WithProtocols returns a copy of config, one that this package made, that demands one of the protocols by ALPN
+// (RFC 7301): a peer that offers none, or only others, is refused with [ErrProtocol] or by an alert. The connection's
+// NegotiatedProtocol says which it is.
+func WithProtocols(config *tls.Config, protocols ...string) *tls.Config {
+	config = config.Clone()
+	config.NextProtos = slices.Clone(protocols)
+	verify := config.VerifyConnection
+	config.VerifyConnection = func(state tls.ConnectionState) error {
+		if err := verify(state); err != nil {
+			return err
+		}
+		if !slices.Contains(protocols, state.NegotiatedProtocol) {
+			return ErrProtocol
+		}
+		return nil
+	}
+	return config
 }
 
 // Peer returns the key that the other end proved. Errors: [ErrPeer] if it is not exactly one Ed25519 key over TLS

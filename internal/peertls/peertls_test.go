@@ -218,3 +218,61 @@ func TestPeerRefusesResumption(t *testing.T) {
 		t.Errorf("got %v, want %v", err, ErrPeer)
 	}
 }
+
+func TestProtocols(t *testing.T) {
+	for _, row := range []struct {
+		name           string
+		client, server []string
+		want           string // the protocol agreed on; empty: refused
+	}{
+		{"the one", []string{"a/1"}, []string{"a/1"}, "a/1"},
+		{"one of two", []string{"b/1"}, []string{"a/1", "b/1"}, "b/1"},
+		{"another", []string{"a/2"}, []string{"a/1"}, ""},
+		{"almost", []string{"a/1 "}, []string{"a/1"}, ""},
+		{"none offered", nil, []string{"a/1"}, ""},
+		{"none spoken", []string{"a/1"}, nil, ""},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			client, server := honest(t)
+			plainClient, plainServer := client.Clone(), server.Clone()
+			if row.client != nil {
+				client = WithProtocols(client, row.client...)
+			}
+			if row.server != nil {
+				server = WithProtocols(server, row.server...)
+			}
+			c, s := shake(t, client, server)
+			if row.want == "" {
+				if c.err == nil || s.err == nil {
+					t.Errorf("client %v, server %v", c.err, s.err)
+				}
+			} else if c.err != nil || s.err != nil || s.state.NegotiatedProtocol != row.want {
+				t.Errorf("client %v, server %v, protocol %q", c.err, s.err, s.state.NegotiatedProtocol)
+			}
+			if c, s := shake(t, plainClient, plainServer); c.err != nil || s.err != nil { // the configurations copied
+				t.Errorf("without protocols: client %v, server %v", c.err, s.err)
+			}
+		})
+	}
+}
+
+func TestASilentPeerIsOfNoProtocol(t *testing.T) {
+	client, server := honest(t)
+	if _, s := shake(t, client, WithProtocols(server, "a/1")); !errors.Is(s.err, ErrProtocol) {
+		t.Errorf("server: got %v, want %v", s.err, ErrProtocol)
+	}
+	if c, _ := shake(t, WithProtocols(client, "a/1"), server); !errors.Is(c.err, ErrProtocol) {
+		t.Errorf("client: got %v, want %v", c.err, ErrProtocol)
+	}
+}
+
+func TestProtocolsDoNotWaiveTheKey(t *testing.T) {
+	client, err := Client([]identity.ID{nodeID(9)}, present(t, testKey(2)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, server := honest(t)
+	if c, _ := shake(t, WithProtocols(client, "a/1"), WithProtocols(server, "a/1")); !errors.Is(c.err, ErrPin) {
+		t.Errorf("got %v, want %v", c.err, ErrPin)
+	}
+}

@@ -34,9 +34,9 @@ type Keeper interface {
 type heads struct {
 	keeper Keeper
 	panel  panel
-	failed func(error)              // is told of a head that could not be kept, and of a state that is not the majority's
-	proof  func(map[string][]byte)  // keeps what shows that states differ
-	signed atomic.Uint64            // heads since the start
+	failed func(error)             // is told of a head that could not be kept, and of a state that is not the majority's
+	proof  func(map[string][]byte) // keeps what shows that states differ
+	signed atomic.Uint64           // heads since the start
 
 	mu    sync.Mutex // guards what this node signs
 	last  audit.Head // the newest that this node has signed

@@ -196,4 +196,3 @@ func (r *Registrar) grace() {
 		r.lease.renew(r.lease.now())
 	}
 }
-
