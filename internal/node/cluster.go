@@ -44,6 +44,8 @@ const (
 	opHello   = "hello"   // greeting → greeting
 	opAppend  = "append"  // entry → index
 	opBarrier = "barrier" // nothing → index
+
+	opTransfer = "transfer" // who shall lead, or nobody → nothing
 )
 
 // greeting is what a node tells another of itself, and of those it knows.
@@ -93,7 +95,7 @@ func (c *cluster) ruling() *identity.Authority {
 func (c *cluster) members() []identity.ID { return c.ruling().Members() }
 
 func (c *cluster) handlers() map[string]mesh.Handler {
-	table := map[string]mesh.Handler{opHello: c.onHello, opAppend: c.onAppend, opBarrier: c.onBarrier}
+	table := map[string]mesh.Handler{opHello: c.onHello, opAppend: c.onAppend, opBarrier: c.onBarrier, opTransfer: c.onTransfer}
 	for _, op := range registrar.PeerOps() {
 		table[op] = func(ctx context.Context, from identity.ID, body []byte) ([]byte, error) {
 			r := c.node.live.registrar.Load()
@@ -296,26 +298,55 @@ func (c *cluster) Machines() []control.Machine {
 	return list
 }
 
-// Transfer implements [registrar.Cluster].
+// Transfer implements [registrar.Cluster]. A node that does not lead asks the one that does.
 func (c *cluster) Transfer(ctx context.Context, to identity.ID) error {
-	l, name := c.node.live.log.Load(), ""
-	if !to.IsZero() {
-		name = to.String()
-	}
+	l := c.node.live.log.Load()
 	if l.Leads() {
-		return l.Transfer(ctx, name)
+		return c.handOver(ctx, to)
 	}
 	leader, known := l.Leader()
 	if !known {
 		return consensus.ErrNotLeader
 	}
-	if leader == name {
-		return nil
+	id, err := identity.ParseID(leader)
+	if err != nil || id == to {
+		return err
 	}
-	return errNotHere.WithHint("ask the node that leads, " + leader + ": conclave cluster transfer --node " + leader)
+	body, err := wire.Encode(to)
+	if err != nil {
+		return err
+	}
+	_, err = c.mesh.Call(ctx, id, opTransfer, body)
+	return err
 }
 
-var errNotHere = fault.New(fault.Conflict, "node: another node leads")
+// onTransfer hands the leadership over for a node that does not lead, which an operator has asked.
+func (c *cluster) onTransfer(ctx context.Context, _ identity.ID, body []byte) ([]byte, error) {
+	var to identity.ID
+	if err := wire.Decode(body, &to); err != nil {
+		return nil, err
+	}
+	l := c.node.live.log.Load()
+	if l == nil {
+		return nil, errStarting
+	}
+	if !l.Leads() {
+		return nil, consensus.ErrNotLeader
+	}
+	return nil, c.handOver(ctx, to)
+}
+
+// handOver has another node lead; none named: any that has caught up.
+func (c *cluster) handOver(ctx context.Context, to identity.ID) error {
+	name := ""
+	if !to.IsZero() {
+		name = to.String()
+	}
+	if to == c.node.ID() {
+		return nil
+	}
+	return c.node.live.log.Load().Transfer(ctx, name)
+}
 
 // Changed implements [registrar.Cluster].
 func (c *cluster) Changed() { c.wake() }

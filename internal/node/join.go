@@ -159,10 +159,7 @@ const (
 func askAny(ctx context.Context, i identity.JoinInvitation, t identity.JoinToken, body []byte) (joinAnswer, error) {
 	for round := 1; ; round++ {
 		answer, err := askEach(ctx, i, t, body)
-		if code := fault.CodeOf(err); err == nil || (code != fault.Unreachable && code != fault.Rate && code != fault.Uncertain) {
-			return answer, err // no other node would say otherwise
-		}
-		if round == joinRounds {
+		if err == nil || !passing(err) || round == joinRounds {
 			return answer, err
 		}
 		select {
@@ -173,6 +170,15 @@ func askAny(ctx context.Context, i identity.JoinInvitation, t identity.JoinToken
 	}
 }
 
+// passing reports whether a refusal may be over soon: nobody answers, too many ask, another change is under way.
+func passing(err error) bool {
+	switch fault.CodeOf(err) {
+	case fault.Unreachable, fault.Rate, fault.Uncertain, fault.Conflict:
+		return true
+	}
+	return false
+}
+
 func askEach(ctx context.Context, i identity.JoinInvitation, t identity.JoinToken, body []byte) (joinAnswer, error) {
 	var answer joinAnswer
 	refused := errNobodyAnswers
@@ -181,8 +187,8 @@ func askEach(ctx context.Context, i identity.JoinInvitation, t identity.JoinToke
 		if err == nil {
 			return answer, wire.Decode(raw, &answer)
 		}
-		if code := fault.CodeOf(err); code != fault.Unreachable && code != fault.Rate && code != fault.Uncertain {
-			return answer, err
+		if !passing(err) {
+			return answer, err // no other node would say otherwise
 		}
 		refused = fmt.Errorf("%w: %s: %w", refused, address, err)
 	}

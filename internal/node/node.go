@@ -32,12 +32,13 @@ const minFree = 64 << 20
 
 // Config of a node. It is not changed after [Open].
 type Config struct {
-	Dir     string       // data directory, made by [Init]
-	Listen  string       // host:port instead of the one in conclave.yaml; empty: that one
-	Cluster string       // host:port for other nodes instead of the one in conclave.yaml; empty: that one
-	Metrics string       // host:port of this machine alone for metrics and health; empty: nowhere
-	Version string       // of the program, for status
-	Logger  *slog.Logger // discards if nil; never gets payloads or keys
+	Dir       string       // data directory, made by [Init]
+	Listen    string       // host:port instead of the one in conclave.yaml; empty: that one
+	Cluster   string       // host:port for other nodes instead of the one in conclave.yaml; empty: that one
+	Advertise string       // host that other nodes reach instead of the one in conclave.yaml; empty: that one
+	Metrics   string       // host:port of this machine alone for metrics and health; empty: nowhere
+	Version   string       // of the program, for status
+	Logger    *slog.Logger // discards if nil; never gets payloads or keys
 }
 
 // Node is a running node. It is safe for concurrent use.
@@ -70,6 +71,9 @@ func (c Config) override(s Settings) Settings {
 	}
 	if c.Cluster != "" {
 		s.Cluster = c.Cluster
+	}
+	if c.Advertise != "" {
+		s.Advertise = c.Advertise
 	}
 	return s
 }
@@ -128,6 +132,9 @@ func (n *Node) open(ctx context.Context) (err error) {
 		return err
 	}
 	n.live.registrar.Store(n.registrar)
+	if err := n.finishRecovery(ctx); err != nil {
+		return err
+	}
 	if err := n.openBus(ctx); err != nil {
 		return err
 	}
@@ -268,6 +275,14 @@ func (n *Node) Realm() wire.Realm { return n.contents.realm }
 
 // Addr returns where agents connect, host:port.
 func (n *Node) Addr() string { return n.broker.Addr() }
+
+// ClusterAddr returns where other nodes connect, as they are told, host:port; empty if this node stays alone.
+func (n *Node) ClusterAddr() string {
+	if n.cluster == nil {
+		return ""
+	}
+	return n.cluster.self().Cluster
+}
 
 // Done is closed when the node cannot go on: its log or trail failed. Close it then.
 func (n *Node) Done() <-chan struct{} { return n.registrar.Done() }

@@ -256,3 +256,9 @@ func (c contents) checkKey(dir string) error {
 	}
 	return nil
 }
+
+// Identity returns whose key a data directory holds.
+func Identity(dir string) (identity.ID, error) {
+	signer, err := agefile.Load(filepath.Join(dir, keyFile), nil)
+	return signer.ID(), err
+}

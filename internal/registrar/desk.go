@@ -48,7 +48,7 @@ func (r *Registrar) nowMilli() int64 {
 }
 
 func (r desk) onRealm(ctx context.Context, _ control.Caller, _ wire.Raw) (any, error) {
-	head, _, err := r.heads.current(ctx, 1)
+	head, _, err := r.heads.current(ctx, r.ledger.Size())
 	if err != nil {
 		return nil, err
 	}

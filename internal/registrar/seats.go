@@ -1,8 +1,8 @@
 package registrar
 
 import (
+	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -23,26 +23,40 @@ type seats struct {
 	signing  sync.Mutex
 }
 
-// errSigned is returned when this node has signed another roster of that number, which must be completed first.
-var errSigned = fault.New(fault.Conflict, "registrar: another change of the roster is under way").
-	WithHint("wait a moment and try again")
+// promise is for how long a node that has signed one roster of a number signs no other, in milliseconds: long enough for
+// the first to reach the log, if it ever does. The log decides which of two is the roster.
+const promise = 90 * 1000
 
-// signed returns the roster of the number that this node has signed, or nil. signing is held.
-func (s *seats) signed(number uint64) ([]byte, error) {
+// errSigned is returned when a node has signed another roster of that number just now.
+var errSigned = fault.New(fault.Conflict, "registrar: another change of the roster is under way").
+	WithHint("try again; if it was left half-way, in two minutes")
+
+// promised is the newest roster that this node has signed, as it is kept.
+type promised struct {
+	Roster []byte `cbor:"1,keyasint"`
+	At     int64  `cbor:"2,keyasint"` // Unix milliseconds
+}
+
+// standing returns the roster of the number that this node has signed and is bound to, or nil. signing is held.
+func (s *seats) standing(number uint64, now int64) ([]byte, error) {
 	raw, err := s.keeper.Load()
 	if err != nil || raw == nil {
 		return nil, err
 	}
-	c, err := wire.ParseCosigned[identity.Roster](raw, wire.MaxStatement)
-	if err != nil || c.Claim.Number != number {
+	var p promised
+	if err := wire.Decode(raw, &p); err != nil {
 		return nil, err
 	}
-	return raw, nil
+	c, err := wire.ParseCosigned[identity.Roster](p.Roster, wire.MaxStatement)
+	if err != nil || c.Claim.Number != number || now >= p.At+promise {
+		return nil, err
+	}
+	return p.Roster, nil
 }
 
-// sign adds this node's signature to a roster that may follow, and remembers it first: one roster a number. If it has
-// signed another one of that number, it returns that.
-func (s *seats) sign(raw []byte) (signed, instead []byte, err error) {
+// sign adds this node's signature to a roster that may follow, and remembers it first. If it is bound to another roster
+// of that number, it returns that one, and signs nothing.
+func (s *seats) sign(raw []byte) (signed, bound []byte, err error) {
 	s.signing.Lock()
 	defer s.signing.Unlock()
 	r := s.registrar
@@ -53,92 +67,111 @@ func (s *seats) sign(raw []byte) (signed, instead []byte, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if apart := c.Claim.Issued - r.nowMilli(); apart > identity.Skew || apart < -registry.MaxCommandLife {
-		return nil, nil, fmt.Errorf("%w: %d ms apart", errRosterTime, apart)
+	now := r.nowMilli()
+	if ahead := c.Claim.Issued - now; ahead > identity.Skew {
+		return nil, nil, fmt.Errorf("%w: by %d ms", errRosterTime, ahead)
 	}
-	before, err := s.signed(c.Claim.Number)
+	before, err := s.standing(c.Claim.Number, now)
 	if err != nil {
 		return nil, nil, err
 	}
 	if before != nil {
 		b, err := wire.ParseCosigned[identity.Roster](before, wire.MaxStatement)
-		if err != nil {
-			return nil, nil, err
-		}
-		if b.ID(r.Realm()) != c.ID(r.Realm()) {
-			return nil, before, nil
+		if err != nil || b.ID(r.Realm()) != c.ID(r.Realm()) {
+			return nil, before, err
 		}
 	}
 	if signed, err = identity.AddTo[identity.Roster](r.config.Signer, r.Realm(), raw); err != nil {
 		return nil, nil, err
 	}
-	return signed, nil, s.keeper.Save(signed)
+	kept, err := wire.Encode(promised{Roster: signed, At: now})
+	if err != nil {
+		return nil, nil, err
+	}
+	return signed, nil, s.keeper.Save(kept)
 }
 
-var errRosterTime = fault.New(fault.Expired, "registrar: the roster was not made just now").
-	WithHint("make it again; if it was, the clocks of the nodes differ: check them")
+var errRosterTime = fault.New(fault.NotYet, "registrar: the roster is of a later time").
+	WithHint("the clocks of the nodes, or of who made it, differ: check them")
 
 // cosign answers a peer.
 func (s *seats) cosign(raw []byte) (cosignAnswer, error) {
-	signed, instead, err := s.sign(raw)
-	return cosignAnswer{Signed: signed, Instead: instead}, err
+	signed, bound, err := s.sign(raw)
+	if err == nil && bound != nil {
+		err = errSigned
+	}
+	return cosignAnswer{Signed: signed}, err
 }
 
-// seat has a roster signed by a majority of the outgoing nodes and puts it through the log. If one of them has signed
-// another roster of that number, which was left half-way, that one is completed, and the error says to try again.
+// seat has a roster signed by a majority of the outgoing nodes and puts it through the log. If this node is bound to
+// another one, from an attempt that failed half-way, that one goes first.
 func (s *seats) seat(ctx context.Context, raw []byte) (registry.Answer, error) {
 	s.changing.Lock()
 	defer s.changing.Unlock()
-	signed, instead, err := s.sign(raw)
+	signed, bound, err := s.sign(raw)
 	if err != nil {
 		return registry.Answer{}, err
 	}
-	if instead != nil {
-		return registry.Answer{}, errors.Join(errSigned, s.complete(ctx, instead))
+	if bound == nil {
+		return s.submit(ctx, signed)
 	}
-	answer, others, err := s.submit(ctx, signed)
-	for _, other := range others {
-		return registry.Answer{}, errors.Join(errSigned, err, s.complete(ctx, other))
+	same, err := sameSeats(raw, bound)
+	if err != nil {
+		return registry.Answer{}, err
 	}
-	return answer, err
+	answer, err := s.submit(ctx, bound)
+	if same {
+		return answer, err
+	}
+	return registry.Answer{}, errors.Join(errSigned, err)
 }
 
-// complete finishes a change that was left half-way, if it can be.
-func (s *seats) complete(ctx context.Context, raw []byte) error {
-	_, _, err := s.submit(ctx, raw)
-	return err
+// sameSeats reports whether two rosters differ in nothing but when they were made.
+func sameSeats(x, y []byte) (bool, error) {
+	a, err := wire.ParseCosigned[identity.Roster](x, wire.MaxStatement)
+	if err != nil {
+		return false, err
+	}
+	b, err := wire.ParseCosigned[identity.Roster](y, wire.MaxStatement)
+	if err != nil {
+		return false, err
+	}
+	a.Claim.Issued = b.Claim.Issued
+	p, err := wire.Encode(a.Claim)
+	if err != nil {
+		return false, err
+	}
+	q, err := wire.Encode(b.Claim)
+	return bytes.Equal(p, q), err
 }
 
-func (s *seats) submit(ctx context.Context, raw []byte) (registry.Answer, map[identity.ID][]byte, error) {
+func (s *seats) submit(ctx context.Context, raw []byte) (registry.Answer, error) {
 	r := s.registrar
 	authority := r.ledger.Authority()
 	if err := authority.Consents(raw); err != nil {
-		return registry.Answer{}, nil, err
+		return registry.Answer{}, err
 	}
-	all, instead, err := majority[identity.Roster](ctx, r.panel, authority, raw)
+	c, err := wire.ParseCosigned[identity.Roster](raw, wire.MaxStatement)
 	if err != nil {
-		return registry.Answer{}, instead, err
+		return registry.Answer{}, err
 	}
-	var nonce [16]byte
-	if _, err := rand.Read(nonce[:]); err != nil {
-		return registry.Answer{}, nil, fmt.Errorf("registrar: nonce: %w", err)
+	if !c.Claim.Recovery { // with it the roots speak for nodes that are lost
+		if raw, _, err = majority[identity.Roster](ctx, r.panel, authority, raw); err != nil {
+			return registry.Answer{}, err
+		}
 	}
-	c, err := registry.New(r.ID(), registry.TypeRoster, registry.PutRoster{Roster: all}, nonce, r.nowMilli())
+	command, err := r.command(registry.TypeRoster, registry.PutRoster{Roster: raw}, r.nowMilli())
 	if err != nil {
-		return registry.Answer{}, nil, err
-	}
-	command, err := r.config.Signer.Cosign(r.Realm(), c)
-	if err != nil {
-		return registry.Answer{}, nil, err
+		return registry.Answer{}, err
 	}
 	answer, err := r.Submit(ctx, command)
 	if err == nil {
 		err = answer.Err()
 	}
-	return answer, nil, err
+	return answer, err
 }
 
-// next returns the roster that follows the one in force, to be changed.
+// nextRoster returns the roster that follows the one in force, to be changed.
 func (r *Registrar) nextRoster() identity.Roster {
 	a := r.ledger.Authority()
 	return identity.Roster{
@@ -147,10 +180,9 @@ func (r *Registrar) nextRoster() identity.Roster {
 	}
 }
 
-// ErrAloneOnly is returned by a node that no other node can reach.
-var errNotInvited = fault.New(fault.Denied, "registrar: a node joins by an admission that names it")
+var errNotInvited = fault.New(fault.Denied, "registrar: only a node that has joined can count")
 
-// Admit gives a node that was invited a place among those that join. raw is its identity.Admission. A node that has its
+// AdmitNode gives a node that was invited a place among those that join. raw is its identity.Admission. A node that has its
 // place already is told so by a nil error.
 func (r *Registrar) AdmitNode(ctx context.Context, raw []byte) (identity.ID, error) {
 	a := r.ledger.Authority()

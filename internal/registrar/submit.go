@@ -108,11 +108,16 @@ func entryOf(tick, command []byte) ledger.Entry {
 
 // tick signs a command that tells the time.
 func (r *Registrar) tick(now int64) ([]byte, error) {
+	return r.command(registry.TypeTick, registry.Tick{Time: now, Feature: registry.Feature}, now)
+}
+
+// command signs a command of this node's own.
+func (r *Registrar) command(typ registry.Type, body any, now int64) ([]byte, error) {
 	var nonce [16]byte
 	if _, err := crand.Read(nonce[:]); err != nil {
 		return nil, fmt.Errorf("registrar: nonce: %w", err)
 	}
-	c, err := registry.New(r.ID(), registry.TypeTick, registry.Tick{Time: now, Feature: registry.Feature}, nonce, now)
+	c, err := registry.New(r.ID(), typ, body, nonce, now)
 	if err != nil {
 		return nil, err
 	}
