@@ -44,8 +44,7 @@ func Start(config Config) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Broker{config: config, secret: rand.Text() + rand.Text(), table: newTable(), stop: make(chan struct{})}
-	o, err := b.prepare()
+	b, o, err := newBroker(config)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +57,7 @@ func Start(config Config) (*Broker, error) {
 	log := &logger{to: config.Logger}
 	b.server.SetLoggerV2(log, false, false, false)
 	b.server.Start()
-	if !b.ready(log) {
+	if !ready(b.server, log) {
 		b.server.Shutdown()
 		b.server.WaitForShutdown()
 		return nil, startError(config, log.failure())
@@ -73,30 +72,31 @@ func Start(config Config) (*Broker, error) {
 }
 
 // ready waits until the server listens everywhere, and reports false if it says that it cannot or takes too long.
-func (b *Broker) ready(log *logger) bool {
+func ready(s *server.Server, log *logger) bool {
 	for deadline := time.Now().Add(startTime); log.failure() == nil && time.Now().Before(deadline); {
-		if b.server.ReadyForConnections(startTime / 100) {
+		if s.ReadyForConnections(startTime / 100) {
 			return log.failure() == nil
 		}
 	}
 	return false
 }
 
-// prepare makes what stands through all reloads, and the options of the start.
-func (b *Broker) prepare() (*server.Options, error) {
-	config, err := peertls.Server(b.config.Key)
+// newBroker makes what stands through all reloads, and the server's options at the start.
+func newBroker(config Config) (*Broker, *server.Options, error) {
+	b := &Broker{config: config, secret: rand.Text() + rand.Text(), table: newTable(), stop: make(chan struct{})}
+	secure, err := peertls.Server(config.Key)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	b.clients = ends{auth: authenticator{b}, tls: config}
-	o, err := b.config.serverOptions(b.clients)
-	if err != nil || b.config.Cluster == nil {
-		return o, err
+	b.clients = ends{auth: authenticator{b}, tls: secure}
+	o, err := config.serverOptions(b.clients)
+	if err != nil || config.Cluster == nil {
+		return b, o, err
 	}
-	if b.cluster, err = newCluster(b.config, b.stop); err != nil {
-		return nil, err
+	if b.cluster, err = newCluster(config, b.stop); err != nil {
+		return nil, nil, err
 	}
-	return o, b.cluster.extend(o)
+	return b, o, b.cluster.extend(o)
 }
 
 // startError says why the server did not come up. The server says it only in words, so the addresses are tried once more.

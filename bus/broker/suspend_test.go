@@ -180,3 +180,12 @@ func TestAdmissionOnAWordFromBeforeASuspension(t *testing.T) {
 		t.Error("not admitted")
 	}
 }
+
+// TestTableAdmitsNobodyWhileBarred: a connection may ask for the revision after the suspension has moved it.
+func TestTableAdmitsNobodyWhileBarred(t *testing.T) {
+	table := newTable()
+	table.bar(errLease)
+	if _, err := table.enter(table.current(), &client{}, nil, 0); !errors.Is(err, errLease) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -36,7 +36,7 @@ func Dial(ctx context.Context, o Options) (*Conn, error) {
 	c := newConn(o)
 	c.dialer = dialer
 	c.addresses = o.order(nil, o.Addresses)
-	err = c.connect(ctx, append(c.common(),
+	err = c.connect(ctx, append(common(c),
 		nats.SetCustomDialer(c.dialer), nats.SkipHostLookup(), nats.Secure(c.dialer.config), nats.TLSHandshakeFirst(),
 		nats.TokenHandler(shown.connectToken), nats.IgnoreDiscoveredServers(), nats.DontRandomize(), // order did
 	))
@@ -57,7 +57,7 @@ type Pipe interface {
 // the broker cuts it, because it was too slow, it comes back; when the broker has ended it ends.
 func InProcess(ctx context.Context, pipe Pipe, secret string, o bus.Observer) (*Conn, error) {
 	c := newConn(Options{Observer: o, MinDelay: time.Millisecond, MaxDelay: 20 * time.Millisecond}.withDefaults())
-	err := c.connect(ctx, append(c.common(), nats.InProcessServer(breakingPipe{pipe}), nats.Token(secret)))
+	err := c.connect(ctx, append(common(c), nats.InProcessServer(breakingPipe{pipe}), nats.Token(secret)))
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +69,7 @@ func newConn(o Options) *Conn {
 }
 
 // common returns the options that every connection has.
-func (c *Conn) common() []nats.Option {
+func common(c *Conn) []nats.Option {
 	return []nats.Option{
 		nats.Name(c.options.Name), nats.ReconnectBufSize(-1), nats.FlusherTimeout(c.options.WriteTimeout),
 		nats.Timeout(c.options.DialTimeout), nats.PingInterval(20 * time.Second), nats.MaxPingsOutstanding(2),
@@ -101,7 +101,8 @@ func (c *Conn) connect(ctx context.Context, options []nats.Option) error {
 		built.Servers = []string{address}
 		nc, err := built.Connect()
 		if err == nil {
-			return c.settle(nc)
+			c.nc = nc
+			break
 		}
 		if ctx.Err() != nil {
 			return fmt.Errorf("natsbus: connect: %w", ctx.Err())
@@ -110,19 +111,13 @@ func (c *Conn) connect(ctx context.Context, options []nats.Option) error {
 			failed = err
 		}
 	}
-	return failed
-}
-
-// settle takes over the connection that stands.
-func (c *Conn) settle(nc *nats.Conn) error {
-	c.nc = nc
-	if c.dialer == nil {
-		return nil
+	if c.nc == nil || c.dialer == nil {
+		return failed
 	}
 	node := c.dialer.proved()
 	c.node.CompareAndSwap(nil, &node) // a callback knows better
-	if err := nc.SetServerPool(c.addresses); err != nil {
-		nc.Close()
+	if err := c.nc.SetServerPool(c.addresses); err != nil {
+		c.nc.Close()
 		return connectError(err)
 	}
 	return nil

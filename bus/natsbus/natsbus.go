@@ -45,7 +45,7 @@ type Conn struct {
 	subjects lastSubject
 	done     chan struct{}
 
-	telling sync.Mutex // held while an observer's function runs
+	telling teller
 
 	pool      sync.Mutex // held while addresses and pins change
 	addresses []string
@@ -201,10 +201,12 @@ func (c *Conn) Err() error {
 	return c.err
 }
 
-// tell runs one of the observer's functions, one at a time.
-func (c *Conn) tell(f func()) {
-	c.telling.Lock()
-	defer c.telling.Unlock()
+// teller runs the observer's functions, one at a time.
+type teller struct{ mu sync.Mutex }
+
+func (t *teller) tell(f func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	f()
 }
 
@@ -217,7 +219,7 @@ func (c *Conn) onError(nc *nats.Conn, sub *nats.Subscription, err error) {
 		c.reportMissed(sub)
 	case errors.Is(err, nats.ErrPermissionViolation), errors.Is(err, nats.ErrMaxSubscriptionsExceeded):
 		if o.Refused != nil {
-			c.tell(func() { o.Refused(fmt.Errorf("%w: %w", bus.ErrDenied, err)) })
+			c.telling.tell(func() { o.Refused(fmt.Errorf("%w: %w", bus.ErrDenied, err)) })
 		}
 	case errors.Is(err, nats.ErrAuthorization):
 		c.countRefusal(nc)
@@ -241,7 +243,7 @@ func (c *Conn) reportMissed(sub *nats.Subscription) {
 // reportDropped is called by subscriptions' goroutines too.
 func (c *Conn) reportDropped(pattern string, n uint64) {
 	if dropped := c.options.Observer.Dropped; dropped != nil {
-		c.tell(func() { dropped(pattern, n) })
+		c.telling.tell(func() { dropped(pattern, n) })
 	}
 }
 
@@ -272,18 +274,19 @@ func (c *Conn) onConnected(*nats.Conn) {
 	}
 	c.up.Store(true)
 	if connected := c.options.Observer.Connected; connected != nil {
-		c.tell(connected)
+		c.telling.tell(connected)
 	}
 }
 
 func (c *Conn) onDisconnected(nc *nats.Conn, err error) {
 	c.up.Store(false)
 	if disconnected := c.options.Observer.Disconnected; disconnected != nil && !nc.IsClosed() {
-		c.tell(func() { disconnected(err) })
+		c.telling.tell(func() { disconnected(err) })
 	}
 }
 
 func (c *Conn) onClosed(*nats.Conn) {
+	c.up.Store(false)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
