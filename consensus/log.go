@@ -12,13 +12,15 @@ import (
 type Log interface {
 	// Append replicates one entry (at most [MaxEntry] bytes), waits until the local machine has applied it and
 	// returns what [Machine.Apply] answered, with the entry's index. The caller keeps entry and must not change it
-	// until Append returns. A context that ends, or [ErrUncertain], leaves the entry's fate unknown: it may still
+	// until Append returns. On a node that does not lead the entry goes to the leader; the answer is always the local
+	// machine's. A context that ends, or [ErrUncertain], leaves the entry's fate unknown: it may still
 	// be applied, so entries carry ids that the machine remembers. Errors: [ErrTooLarge], [ErrNotLeader],
 	// [ErrClosed], [ErrUncertain] or the context's.
 	Append(ctx context.Context, entry []byte) (result []byte, index uint64, err error)
 
 	// Barrier returns once every entry that was committed before the call has been applied to the local machine,
-	// confirmed by a write through the log: what a decision reads after it is not stale.
+	// confirmed by a write through the log: what a decision reads after it is not stale. Errors: [ErrNotLeader] if no
+	// leader confirmed it, [ErrClosed] or the context's.
 	Barrier(ctx context.Context) error
 
 	// Close stops the log and waits for its goroutines. Appends in flight fail with [ErrClosed] or [ErrUncertain].

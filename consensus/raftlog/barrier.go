@@ -17,21 +17,28 @@ import (
 func (l *Log) Barrier(ctx context.Context) error {
 	return l.patiently(ctx, func() error {
 		if l.leads() || l.cfg.AskBarrier == nil {
-			_, err := l.join(ctx, l.here)
+			_, err := l.barriers.join(ctx, &l.barriers.here)
 			return err
 		}
-		index, err := l.join(ctx, l.asked)
+		index, err := l.barriers.join(ctx, &l.barriers.asked)
 		if err != nil {
 			return err
 		}
-		return l.reach(ctx, index)
+		limited, cancel := context.WithTimeout(ctx, l.cfg.Patience)
+		defer cancel()
+		if err := l.reach(limited, index); err == nil || ctx.Err() != nil || limited.Err() == nil {
+			return err
+		}
+		return fmt.Errorf("%w: entry %d does not come", consensus.ErrNotLeader, index)
 	})
 }
 
 // BarrierHere makes a barrier for another node and returns the index that its machine must reach: every entry that was
 // committed before the call is at or below it. Errors: as of Barrier; [consensus.ErrNotLeader], at once, if this node
 // does not lead.
-func (l *Log) BarrierHere(ctx context.Context) (index uint64, err error) { return l.join(ctx, l.here) }
+func (l *Log) BarrierHere(ctx context.Context) (index uint64, err error) {
+	return l.barriers.join(ctx, &l.barriers.here)
+}
 
 // AtLeast returns once the local machine has applied the entry at index, which [Log.Append] or [Log.BarrierHere]
 // returned somewhere. Errors: the context's, [consensus.ErrClosed].
@@ -55,12 +62,31 @@ func (l *Log) Ready(ctx context.Context) error {
 	}
 }
 
+// barriers makes the barriers of a log, each for all who wait for one.
+type barriers struct {
+	*engine
+	here  rounds // of this node, as the leader
+	asked rounds // that another node, the leader, is asked for
+}
+
+func newBarriers(e *engine) *barriers {
+	b := &barriers{engine: e}
+	b.here.run, b.asked.run = b.make, b.ask
+	return b
+}
+
+// end waits until no barrier is under way. The log has ended.
+func (b *barriers) end() {
+	b.here.end()
+	b.asked.end()
+}
+
 // join takes part in the next of the rounds. The context ends the caller's wait only.
-func (l *Log) join(ctx context.Context, r *rounds) (index uint64, err error) {
+func (b *barriers) join(ctx context.Context, r *rounds) (index uint64, err error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	if err := l.ended(); err != nil {
+	if err := b.ended(); err != nil {
 		return 0, err
 	}
 	next := r.next()
@@ -72,24 +98,24 @@ func (l *Log) join(ctx context.Context, r *rounds) (index uint64, err error) {
 	}
 }
 
-// barrier passes a barrier through raft and returns the machine's index after it. It changes nothing, so whether it
+// make passes a barrier through raft and returns the machine's index after it. It changes nothing, so whether it
 // took effect does not matter: it was passed, or this node may not lead.
-func (l *Log) barrier() (index uint64, err error) {
-	err = l.submit(l.life, func(_ context.Context, node *raft.Raft) error { return l.translate(node.Barrier(0).Error()) })
-	return l.machine.progress.now(), l.harmless(err)
+func (b *barriers) make() (index uint64, err error) {
+	err = b.submit(b.life, func(_ context.Context, node *raft.Raft) error { return b.translate(node.Barrier(0).Error()) })
+	return b.machine.progress.now(), b.harmless(err)
 }
 
 // ask asks the leader for a barrier.
-func (l *Log) ask() (index uint64, err error) {
-	leader, known := l.Leader()
-	if !known || leader == l.cfg.NodeKey {
+func (b *barriers) ask() (index uint64, err error) {
+	leader, known := b.leader()
+	if !known || leader == b.cfg.NodeKey {
 		return 0, consensus.ErrNotLeader
 	}
 	replied := make(chan uint64, 1)
-	err = l.submit(l.life, func(ctx context.Context, _ *raft.Raft) error {
-		ctx, cancel := context.WithTimeout(ctx, l.cfg.Patience)
+	err = b.submit(b.life, func(ctx context.Context, _ *raft.Raft) error {
+		ctx, cancel := context.WithTimeout(ctx, b.cfg.Patience)
 		defer cancel()
-		index, err := l.cfg.AskBarrier(ctx, leader)
+		index, err := b.cfg.AskBarrier(ctx, leader)
 		if err != nil {
 			return fmt.Errorf("%w: %w", consensus.ErrNotLeader, err)
 		}
@@ -97,17 +123,17 @@ func (l *Log) ask() (index uint64, err error) {
 		return nil
 	})
 	if err != nil {
-		return 0, l.harmless(err)
+		return 0, b.harmless(err)
 	}
 	return <-replied, nil
 }
 
 // harmless turns the errors of a barrier whose fate is unknown into consensus.ErrNotLeader, unless the log has ended.
-func (l *Log) harmless(err error) error {
+func (b *barriers) harmless(err error) error {
 	if err == nil || !errors.Is(err, consensus.ErrUncertain) {
 		return err
 	}
-	if ended := l.ended(); ended != nil {
+	if ended := b.ended(); ended != nil {
 		return ended
 	}
 	return fmt.Errorf("%w: %w", consensus.ErrNotLeader, err)

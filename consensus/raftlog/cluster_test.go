@@ -132,8 +132,11 @@ func (c *cluster) reach(from *member, key string) (*Log, error) {
 // start opens the node's log, with changes to its configuration.
 func (m *member) start(changes ...func(*Config)) *Log {
 	m.cluster.t.Helper()
-	m.current = m.machine()
-	_, m.wire = raft.NewInmemTransport(raft.ServerAddress(m.key))
+	machine := m.machine()
+	_, wire := raft.NewInmemTransport(raft.ServerAddress(m.key))
+	m.cluster.mu.Lock()
+	m.current, m.wire = machine, wire
+	m.cluster.mu.Unlock()
 	cfg := m.config()
 	for _, change := range changes {
 		change(&cfg)
@@ -168,7 +171,7 @@ func (m *member) stop() {
 func (m *member) crash() {
 	if m.log != nil {
 		m.log.patience = 0
-		m.log.store.stopNoting()
+		m.log.store.idle.end()
 	}
 	m.stop()
 }

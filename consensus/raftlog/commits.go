@@ -1,6 +1,7 @@
 package raftlog
 
 import (
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -15,65 +16,77 @@ import (
 // idleCommit is how long a store of a cluster waits for entries before it writes how far it is committed.
 const idleCommit = 20 * time.Millisecond
 
-// noteCommits makes the store write how far it is committed, from now on, whenever it was idle for so long.
-func (s *store) noteCommits(idle time.Duration) {
-	s.quiet.Lock()
-	defer s.quiet.Unlock()
-	s.idle = idle
+// idleness waits until the machine has moved and no entry was stored for a while, and then calls write.
+type idleness struct {
+	write func()
+
+	mu     sync.Mutex
+	length time.Duration // 0: it never writes
+	timer  *time.Timer   // runs while the machine is ahead of what is stored; nil else
+	stored time.Time     // when entries were last stored
 }
 
-// stopNoting ends what noteCommits began, and reports whether it had.
-func (s *store) stopNoting() bool {
-	s.quiet.Lock()
-	defer s.quiet.Unlock()
-	if s.timer != nil {
-		s.timer.Stop()
-		s.timer = nil
+// begin makes it write, from now on, once it was idle for so long.
+func (i *idleness) begin(length time.Duration) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.length = length
+}
+
+// end undoes begin, and reports whether it had begun.
+func (i *idleness) end() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.timer != nil {
+		i.timer.Stop()
+		i.timer = nil
 	}
-	noting := s.idle > 0
-	s.idle = 0
-	return noting
+	begun := i.length > 0
+	i.length = 0
+	return begun
 }
 
-// note records that the machine has applied index.
-func (s *store) note(index uint64) {
-	s.applied.Store(index)
-	s.quiet.Lock()
-	defer s.quiet.Unlock()
-	if s.idle > 0 && s.timer == nil {
-		s.timer = time.AfterFunc(s.idle, s.settle)
+// moved records that the machine has applied an entry.
+func (i *idleness) moved() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.length > 0 && i.timer == nil {
+		i.timer = time.AfterFunc(i.length, i.settle)
 	}
 }
 
 // busy records that entries are being stored.
-func (s *store) busy() {
-	s.quiet.Lock()
-	defer s.quiet.Unlock()
-	s.stored = time.Now()
+func (i *idleness) busy() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.stored = time.Now()
 }
 
-// settle writes how far the log is committed, or waits on if entries were stored meanwhile.
-func (s *store) settle() {
-	s.quiet.Lock()
-	if s.timer == nil {
-		s.quiet.Unlock()
-		return
+// settle writes, or waits on if entries were stored meanwhile.
+func (i *idleness) settle() {
+	if i.due() {
+		i.write()
 	}
-	if since := time.Since(s.stored); since < s.idle {
-		s.timer.Reset(s.idle - since)
-		s.quiet.Unlock()
-		return
-	}
-	s.timer = nil
-	s.quiet.Unlock()
+}
 
+func (i *idleness) due() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.timer == nil {
+		return false
+	}
+	if since := time.Since(i.stored); since < i.length {
+		i.timer.Reset(i.length - since)
+		return false
+	}
+	i.timer = nil
+	return true
+}
+
+// writeCommitted writes how far the log is committed, if that is not stored yet.
+func (s *store) writeCommitted() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.writeCommitted()
-}
-
-// writeCommitted writes how far the log is committed, if that is not stored yet. The caller holds mu.
-func (s *store) writeCommitted() {
 	if s.closed || s.failure() != nil {
 		return
 	}
@@ -84,7 +97,7 @@ func (s *store) writeCommitted() {
 	}
 	err := s.update(func(state, _ *bolt.Bucket) error { return state.Put(spanKey, seal(spanKey, next.encode())) })
 	if err == nil {
-		s.span = next
+		s.setSpan(next)
 	}
 }
 

@@ -54,7 +54,7 @@ func (e *engine) begin(clustered bool) error {
 	}
 	e.sink.ready.Store(false)
 	if clustered {
-		e.store.noteCommits(idleCommit)
+		e.store.idle.begin(idleCommit)
 	}
 	logs := trackedLog{cache, e.store}
 	node, err := raft.NewRaft(conf, e.machine, logs, e.store, e.snapshots, e.transport)
@@ -92,6 +92,12 @@ func (e *engine) now() *generation {
 
 // leads reports whether this node takes itself for the leader.
 func (e *engine) leads() bool { return e.now().raft.State() == raft.Leader }
+
+// leader returns the key of the node that leads, as far as this node knows.
+func (e *engine) leader() (node string, known bool) {
+	address, id := e.now().raft.LeaderWithID()
+	return string(address), id != ""
+}
 
 // announce tells whoever waits that the leader may have changed. Raft calls it and must not be blocked.
 func (e *engine) announce() {

@@ -316,6 +316,57 @@ func TestAddVoterUnreachable(t *testing.T) {
 	})
 }
 
+// TestGrowthWaitsForEntriesInFlight: while the machine does not answer, raft is not stopped, and nothing is lost.
+func TestGrowthWaitsForEntriesInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		machine := &blocking{entered: make(chan struct{}, 10), release: make(chan struct{})}
+		c := newCluster(t, 1, func() consensus.Machine { return machine }).run()
+		defer c.close()
+		log := c.nodes[0].log
+		done := make(chan error, 1)
+		go func() {
+			_, _, err := log.Append(t.Context(), []byte("slow"))
+			done <- err
+		}()
+		<-machine.entered
+		stranger := fmt.Sprintf("NZZZ.%016x", 7)
+		if err := log.Admit(t.Context(), stranger); !errors.Is(err, consensus.ErrNotLeader) || log.now().clustered {
+			t.Errorf("Admit: %v", err)
+		}
+		close(machine.release)
+		if err := <-done; err != nil {
+			t.Errorf("Append: %v", err)
+		}
+		if err := log.Admit(t.Context(), stranger); err != nil || !log.now().clustered {
+			t.Errorf("Admit, once it had answered: %v", err)
+		}
+		if got := len(machine.Entries()); got != 1 {
+			t.Errorf("%d entries", got)
+		}
+	})
+}
+
+// TestABarrierThatNeverComesEnds lets the leader name an index that no machine reaches.
+func TestABarrierThatNeverComesEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 3, recorders).run()
+		defer c.close()
+		m := c.follower()
+		if err := m.log.Barrier(t.Context()); err != nil {
+			t.Fatalf("an honest leader: %v", err)
+		}
+		m.log.cfg.AskBarrier = func(context.Context, string) (uint64, error) { return 1 << 40, nil }
+		if err := m.log.Barrier(t.Context()); !errors.Is(err, consensus.ErrNotLeader) {
+			t.Errorf("Barrier: %v", err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := m.log.Ready(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Ready: %v", err)
+		}
+	})
+}
+
 // TestALoneNodeNeedsStreams: without a way to others, nobody is admitted.
 func TestALoneNodeNeedsStreams(t *testing.T) {
 	log := open(t, t.TempDir(), new(logtest.Recorder))

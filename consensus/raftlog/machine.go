@@ -89,7 +89,8 @@ func (m *machine) Restore(source io.ReadCloser) error {
 
 func (m *machine) advance(index uint64) {
 	m.applied = index
-	m.store.note(index)
+	m.store.applied.Store(index)
+	m.store.idle.moved()
 	m.progress.set(index)
 }
 

@@ -198,6 +198,19 @@ func (m *Members) Behind(serverID string) (entries uint64, ok bool) {
 	return m.engine.now().raft.LastIndex() - min(applied, m.engine.now().raft.LastIndex()), true
 }
 
+// leadsAlone reports whether this node is the only voter: it will lead, whoever else there is.
+func (m *Members) leadsAlone() bool {
+	servers, _ := m.latest()
+	voters, own := 0, false
+	for _, s := range servers {
+		if s.Suffrage == raft.Voter {
+			voters++
+			own = own || s.ID == m.engine.store.owner.serverID()
+		}
+	}
+	return own && voters == 1
+}
+
 // mayChange refuses where changes cannot be made.
 func (m *Members) mayChange() error {
 	if err := m.engine.ended(); err != nil {

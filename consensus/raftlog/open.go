@@ -37,13 +37,13 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("raftlog: open %s: %w", cfg.Dir, err), st.close(), closeStreams(cfg))
 	}
-	if !l.aloneVoter() {
+	if !l.leadsAlone() {
 		if err := ctx.Err(); err != nil {
 			return nil, errors.Join(fmt.Errorf("raftlog: open %s: %w", cfg.Dir, err), l.Close())
 		}
 		return l, nil
 	}
-	if err := l.awaitLeadership(ctx); err != nil {
+	if err := awaitLeadership(ctx, l); err != nil {
 		return nil, errors.Join(fmt.Errorf("raftlog: open %s: %w", cfg.Dir, err), l.Close())
 	}
 	return l, nil
@@ -150,7 +150,7 @@ func start(cfg Config, st *store) (*Log, error) {
 	life, end := context.WithCancel(context.Background())
 	e := &engine{
 		cfg: cfg, store: st, machine: fsm, snapshots: snapshots, sink: sink, patience: drainLimit,
-		transport: newTransport(&cfg, newLogger(&logSink{to: cfg.Logger, quiet: true})),
+		transport: newTransport(&cfg, st.failed, newLogger(&logSink{to: cfg.Logger, quiet: true})),
 		slots:     make(chan struct{}, maxInFlight),
 		closing:   make(chan struct{}), changed: make(chan struct{}), life: life, end: end,
 	}
@@ -168,20 +168,8 @@ func only(members []raft.Server, id raft.ServerID) bool {
 	return len(members) == 1 && members[0].ID == id
 }
 
-// aloneVoter reports whether this node is the only voter: it will lead, whoever else there is.
-func (l *Log) aloneVoter() bool {
-	voters, own := 0, false
-	for _, s := range l.Servers() {
-		if s.Voter {
-			voters++
-			own = own || s.ID == l.ServerID()
-		}
-	}
-	return own && voters == 1
-}
-
 // awaitLeadership returns once this node leads and has applied everything committed before.
-func (l *Log) awaitLeadership(ctx context.Context) error {
+func awaitLeadership(ctx context.Context, l *Log) error {
 	for {
 		changed := l.leaderChanged()
 		if l.leads() {

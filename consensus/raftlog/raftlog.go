@@ -50,8 +50,7 @@ var (
 type Log struct {
 	*engine
 	*Members
-	here  *rounds // barriers of this node, as the leader
-	asked *rounds // barriers that another node, the leader, is asked for
+	barriers *barriers
 
 	close    sync.Once
 	closeErr error
@@ -60,10 +59,7 @@ type Log struct {
 var _ consensus.Log = (*Log)(nil)
 
 func newLog(e *engine) *Log {
-	l := &Log{engine: e, Members: &Members{engine: e}}
-	l.here = &rounds{run: l.barrier}
-	l.asked = &rounds{run: l.ask}
-	return l
+	return &Log{engine: e, Members: &Members{engine: e}, barriers: newBarriers(e)}
 }
 
 // Append implements [consensus.Log]. On a node that does not lead it hands the entry to the leader, once, and waits
@@ -168,8 +164,7 @@ func (l *Log) Snapshot(ctx context.Context) error {
 
 // Leader returns the key of the node that leads, as far as this node knows: it may have been deposed already.
 func (l *Log) Leader() (node string, known bool) {
-	address, id := l.now().raft.LeaderWithID()
-	return string(address), id != ""
+	return l.leader()
 }
 
 // Leads reports whether this node takes itself for the leader. It may have been deposed already; what it appends then
@@ -203,8 +198,7 @@ func (l *Log) Close() error {
 		l.abandon()
 		l.transport.shut() // raft may wait for an answer
 		l.closeErr = errors.Join(l.finish(), l.store.close())
-		l.here.end()
-		l.asked.end()
+		l.barriers.end()
 	})
 	return l.closeErr
 }

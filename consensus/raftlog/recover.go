@@ -66,15 +66,15 @@ func survey(dir, nodeKey string) (Report, *store, raft.SnapshotStore, error) {
 	if err != nil {
 		return Report{}, nil, nil, err
 	}
-	report, files, err := st.survey(dir, nodeKey)
+	report, files, err := surveyStore(st, dir, nodeKey)
 	if err != nil {
 		return Report{}, nil, nil, errors.Join(err, st.close())
 	}
 	return report, st, files, nil
 }
 
-// survey fills a report from the store and the snapshots beside it.
-func (s *store) survey(dir, nodeKey string) (Report, raft.SnapshotStore, error) {
+// surveyStore fills a report from the store and the snapshots beside it.
+func surveyStore(s *store, dir, nodeKey string) (Report, raft.SnapshotStore, error) {
 	if s.owner.node != nodeKey {
 		return Report{}, nil, fmt.Errorf("%w: %s", ErrWrongNode, s.owner.node)
 	}

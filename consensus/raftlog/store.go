@@ -47,6 +47,7 @@ type store struct {
 	applied  atomic.Uint64             // highest index that the machine has applied
 	staged   atomic.Uint64             // highest index that raft said is committed
 	snapshot atomic.Uint64             // bytes of the newest snapshot
+	bounds   atomic.Pointer[span]      // as span, for those who must not wait for the disk
 	writing  atomic.Pointer[time.Time] // when the write that runs now began; nil if none does
 
 	mu          sync.Mutex // one writer at a time; guards what follows
@@ -55,10 +56,7 @@ type store struct {
 	pendingTerm uint64 // set by SetUint64(LastVoteTerm), written with the candidate
 	closed      bool
 
-	quiet  sync.Mutex    // guards what follows
-	idle   time.Duration // see noteCommits; 0: never
-	timer  *time.Timer   // runs while the machine is ahead of what is stored; nil else
-	stored time.Time     // when StoreLogs was last called
+	idle idleness // see commits.go
 
 	failOnce sync.Once
 	onFail   func() // called once, before failed is closed
@@ -123,6 +121,7 @@ func createStore(path string, own owner, first *raft.Log) error {
 // write, as after a power cut). Errors: [ErrInUse], [ErrCorrupt], or those of the file system.
 func openStore(path string) (*store, error) {
 	s := &store{commit: (*bolt.Tx).Commit, stall: stallLimit, failed: make(chan struct{}), onFail: func() {}}
+	s.idle.write = s.writeCommitted
 	var file *os.File
 	err := guarded(func() (err error) {
 		s.db, err = bolt.Open(path, fileMode, boltOptions(&file))
@@ -207,6 +206,7 @@ func (s *store) loadState(state *bolt.Bucket) error {
 	if err != nil {
 		return err
 	}
+	s.setSpan(s.span)
 	if body, err = unseal(ballotKey, state.Get(ballotKey)); err == nil {
 		s.ballot, err = decodeBallot(body)
 	}
@@ -215,12 +215,11 @@ func (s *store) loadState(state *bolt.Bucket) error {
 
 // close releases the file. No method may be called during or after it.
 func (s *store) close() error {
-	noting := s.stopNoting()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if noting {
+	if s.idle.end() {
 		s.writeCommitted()
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.closed = true
 	return s.db.Close()
 }

@@ -29,16 +29,18 @@ var errNotFound = errors.New("not found")
 
 // FirstIndex returns the index of the first entry, 0 if there is none.
 func (s *store) FirstIndex() (uint64, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.span.first, nil
+	if seen := s.bounds.Load(); seen != nil {
+		return seen.first, nil
+	}
+	return 0, nil
 }
 
 // LastIndex returns the index of the last entry, 0 if there is none.
 func (s *store) LastIndex() (uint64, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.span.last, nil
+	if seen := s.bounds.Load(); seen != nil {
+		return seen.last, nil
+	}
+	return 0, nil
 }
 
 // GetLog fills entry with the entry at index, or returns raft.ErrLogNotFound or ErrCorrupt.
@@ -62,7 +64,7 @@ func (s *store) StoreLog(entry *raft.Log) error { return s.StoreLogs([]*raft.Log
 func (s *store) StoreLogs(batch []*raft.Log) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.busy()
+	s.idle.busy()
 	var next span
 	err := s.update(func(state, entries *bolt.Bucket) error {
 		count := s.span.count
@@ -79,7 +81,7 @@ func (s *store) StoreLogs(batch []*raft.Log) error {
 		return state.Put(spanKey, seal(spanKey, next.encode()))
 	})
 	if err == nil {
-		s.span = next
+		s.setSpan(next)
 	}
 	return err
 }
@@ -105,7 +107,7 @@ func (s *store) DeleteRange(low, high uint64) error {
 		return state.Put(spanKey, seal(spanKey, next.encode()))
 	})
 	if err == nil {
-		s.span = next
+		s.setSpan(next)
 	}
 	return err
 }
@@ -123,6 +125,12 @@ func (s *store) measure(entries *bolt.Bucket, count uint64) span {
 	next.last = binary.BigEndian.Uint64(last)
 	next.committed = min(max(s.applied.Load(), s.staged.Load(), s.span.committed), next.last)
 	return next
+}
+
+// setSpan makes next the store's. The caller holds mu.
+func (s *store) setSpan(next span) {
+	s.span = next
+	s.bounds.Store(&next)
 }
 
 // Get returns the value of a stable key, or errNotFound.

@@ -462,7 +462,7 @@ func TestOpenFailsOnBrokenDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := log.awaitLeadership(t.Context()); !errors.Is(err, broken) {
+	if err := awaitLeadership(t.Context(), log); !errors.Is(err, broken) {
 		t.Errorf("awaitLeadership: %v", err)
 	}
 	shut(t, log)

@@ -26,35 +26,82 @@ const (
 
 // transport is what raft speaks through. It hides Close, so that raft can be stopped and started again on it, and
 // the pipeline, which has open defects (hashicorp/raft#681, grafana/pyroscope#5518).
+//
+// Once the store has failed it sends nothing: raft cannot be stopped while a write of its main loop hangs, and the
+// heartbeats that it would go on sending keep the others from an election (hashicorp/raft#503).
 type transport struct {
 	raft.Transport
-	raft.WithPreVote
-	shut func()
+	preVote raft.WithPreVote
+	failed  <-chan struct{}
+	shut    func()
 }
 
-// newTransport returns the way to other nodes that cfg names, or one that reaches nobody.
-func newTransport(cfg *Config, logger hclog.Logger) *transport {
+var _ raft.WithPreVote = (*transport)(nil)
+
+// silent returns why nothing is sent any more, or nil.
+func (t *transport) silent() error {
+	select {
+	case <-t.failed:
+		return ErrFailed
+	default:
+		return nil
+	}
+}
+
+// newTransport returns the way to other nodes that cfg names, or one that reaches nobody. It falls silent when failed is
+// closed.
+func newTransport(cfg *Config, failed <-chan struct{}, logger hclog.Logger) *transport {
 	switch {
 	case cfg.transport != nil:
-		return wrapTransport(cfg.transport, func() {})
+		return wrapTransport(cfg.transport, failed, func() {})
 	case cfg.Streams == nil:
 		_, nowhere := raft.NewInmemTransport(raft.ServerAddress(cfg.NodeKey))
-		return wrapTransport(nowhere, func() {})
+		return wrapTransport(nowhere, failed, func() {})
 	}
 	layer := &layer{Streams: cfg.Streams, open: make(map[*conn]struct{})}
 	network := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: layer, Logger: logger, MaxPool: poolSize, MaxRPCsInFlight: 1, Timeout: rpcTimeout,
 	})
-	return wrapTransport(network, func() {
+	return wrapTransport(network, failed, func() {
 		_ = network.Close()
 		network.CloseStreams()
 		layer.wait()
 	})
 }
 
-func wrapTransport(inner raft.Transport, shut func()) *transport {
+func wrapTransport(inner raft.Transport, failed <-chan struct{}, shut func()) *transport {
 	preVote, _ := inner.(raft.WithPreVote)
-	return &transport{Transport: inner, WithPreVote: preVote, shut: shut}
+	return &transport{Transport: inner, preVote: preVote, failed: failed, shut: shut}
+}
+
+// AppendEntries implements [raft.Transport].
+func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, request *raft.AppendEntriesRequest,
+	response *raft.AppendEntriesResponse,
+) error {
+	if err := t.silent(); err != nil {
+		return err
+	}
+	return t.Transport.AppendEntries(id, target, request, response)
+}
+
+// RequestVote implements [raft.Transport].
+func (t *transport) RequestVote(id raft.ServerID, target raft.ServerAddress, request *raft.RequestVoteRequest,
+	response *raft.RequestVoteResponse,
+) error {
+	if err := t.silent(); err != nil {
+		return err
+	}
+	return t.Transport.RequestVote(id, target, request, response)
+}
+
+// RequestPreVote implements [raft.WithPreVote].
+func (t *transport) RequestPreVote(id raft.ServerID, target raft.ServerAddress, request *raft.RequestPreVoteRequest,
+	response *raft.RequestPreVoteResponse,
+) error {
+	if err := t.silent(); err != nil {
+		return err
+	}
+	return t.preVote.RequestPreVote(id, target, request, response)
 }
 
 // AppendEntriesPipeline refuses: every request waits for its answer.

@@ -196,6 +196,11 @@ func (n *Node) openBus(ctx context.Context) error {
 		return err
 	}
 	n.live.broker.Store(n.broker)
+	if n.cluster != nil {
+		if err := n.broker.Routes(n.cluster.routes()); err != nil { // the others may be dialling already
+			return err
+		}
+	}
 	if n.conn, err = n.broker.Connect(ctx, bus.Observer{}); err != nil {
 		return err
 	}

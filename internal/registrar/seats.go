@@ -151,14 +151,9 @@ func (s *seats) submit(ctx context.Context, raw []byte) (registry.Answer, error)
 	if err := authority.Consents(raw); err != nil {
 		return registry.Answer{}, err
 	}
-	c, err := wire.ParseCosigned[identity.Roster](raw, wire.MaxStatement)
+	raw, _, err := majority[identity.Roster](ctx, r.panel, authority, raw)
 	if err != nil {
 		return registry.Answer{}, err
-	}
-	if !c.Claim.Recovery { // with it the roots speak for nodes that are lost
-		if raw, _, err = majority[identity.Roster](ctx, r.panel, authority, raw); err != nil {
-			return registry.Answer{}, err
-		}
 	}
 	command, err := r.command(registry.TypeRoster, registry.PutRoster{Roster: raw}, r.nowMilli())
 	if err != nil {
