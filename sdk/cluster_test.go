@@ -82,34 +82,41 @@ type asked struct {
 func clustered(t *testing.T, n int, fn func(t *testing.T, c *cluster)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		c := &cluster{
-			t: t, network: membus.New(membus.Options{Queue: 8192}), members: map[sdk.ID]*member{}, said: map[wire.Digest]spoken{}, size: 7,
-			root: newSigner(t, identity.Operator),
-		}
-		var err error
-		if c.policy, err = policy.Preset(policy.Solo); err != nil {
-			t.Fatal(err)
-		}
-		for i := range n {
-			c.nodes = append(c.nodes, &played{
-				Signer: newSigner(t, identity.Node), cluster: c, at: string(rune('a'+i)) + ".example:7422",
-			})
-		}
-		c.genesis, err = wire.Cosign(wire.Realm{}, identity.Genesis{
-			Version: 1, Created: time.Now().UnixMilli(), Roots: []sdk.ID{c.root.ID()}, Threshold: 1,
-			Nodes: []sdk.ID{c.nodes[0].ID()}, Policy: c.policy.Digest(), Nonce: [16]byte{1}, Solo: true,
-		}, c.root.Key())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if c.realm, err = identity.RealmOf(c.genesis); err != nil {
-			t.Fatal(err)
-		}
+		c := newCluster(t, n)
 		for _, node := range c.nodes {
-			node.serve()
+			node.serve(c.network.Join(bus.NodePermissions(c.realm), bus.Observer{}))
 		}
 		fn(t, c)
 	})
+}
+
+// newCluster makes a realm of so many nodes that answer nobody yet.
+func newCluster(t *testing.T, n int) *cluster {
+	t.Helper()
+	c := &cluster{
+		t: t, network: membus.New(membus.Options{Queue: 8192}), members: map[sdk.ID]*member{}, said: map[wire.Digest]spoken{}, size: 7,
+		root: newSigner(t, identity.Operator),
+	}
+	var err error
+	if c.policy, err = policy.Preset(policy.Solo); err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		c.nodes = append(c.nodes, &played{
+			Signer: newSigner(t, identity.Node), cluster: c, at: string(rune('a'+i)) + ".example:7422",
+		})
+	}
+	c.genesis, err = wire.Cosign(wire.Realm{}, identity.Genesis{
+		Version: 1, Created: time.Now().UnixMilli(), Roots: []sdk.ID{c.root.ID()}, Threshold: 1,
+		Nodes: []sdk.ID{c.nodes[0].ID()}, Policy: c.policy.Digest(), Nonce: [16]byte{1}, Solo: true,
+	}, c.root.Key())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.realm, err = identity.RealmOf(c.genesis); err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 func newSigner(t *testing.T, role identity.Role) identity.Signer {
@@ -121,17 +128,22 @@ func newSigner(t *testing.T, role identity.Role) identity.Signer {
 	return s
 }
 
-// authority returns who runs the realm after so many rosters.
+// authority returns who runs the realm after so many rosters, those apart that do not verify.
 func (c *cluster) authority(roster int) *identity.Authority {
 	a, err := identity.VerifyChain(c.realm, c.genesis, c.rosters[:roster], 0)
 	if err != nil {
-		panic(err)
+		return c.authority(roster - 1)
 	}
 	return a
 }
 
 // sign makes the roster after a chain, of so many of the nodes, signed by the root and the outgoing nodes.
 func (c *cluster) sign(rosters [][]byte, count int) []byte {
+	return c.signBy(rosters, count, c.keys)
+}
+
+// signBy is sign by others than the outgoing nodes.
+func (c *cluster) signBy(rosters [][]byte, count int, by func(outgoing *identity.Authority) []wire.Key) []byte {
 	c.t.Helper()
 	a, err := identity.VerifyChain(c.realm, c.genesis, rosters, 0)
 	if err != nil {
@@ -144,7 +156,7 @@ func (c *cluster) sign(rosters [][]byte, count int) []byte {
 		r.Nodes = append(r.Nodes, node.ID())
 	}
 	slices.SortFunc(r.Nodes, sdk.ID.Compare)
-	raw, err := wire.Cosign(c.realm, r, append(c.keys(a), c.root.Key())...)
+	raw, err := wire.Cosign(c.realm, r, append(by(a), c.root.Key())...)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -357,8 +369,8 @@ func (r *roamer) Subscribe(pattern string, fn func(subject string, data []byte))
 	})
 }
 
-// serve answers requests to the node until the test ends.
-func (n *played) serve() {
+// serve answers requests to the node over its connection until the test ends.
+func (n *played) serve(conn bus.Conn) {
 	c := n.cluster
 	handlers := map[control.Op]control.Handler{}
 	answering(n, handlers, control.OpRealm, n.tellRealm)
@@ -367,7 +379,7 @@ func (n *played) serve() {
 	answering(n, handlers, control.OpFind, n.tellFound)
 	answering(n, handlers, control.OpAnnounce, n.hear)
 	answering(n, handlers, control.OpSubmit, n.apply)
-	server, err := control.Serve(c.network.Join(bus.NodePermissions(c.realm), bus.Observer{}), c.realm, n.ID(), handlers)
+	server, err := control.Serve(conn, c.realm, n.ID(), handlers)
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -234,7 +234,7 @@ func TestALoneMessageOfAConnectionThatWentDown(t *testing.T) {
 		x.cuts.Add(1)
 		after := x.post(news, "after")
 		synctest.Wait()
-		if _, err := before.Wait(t.Context()); !errors.Is(err, bus.ErrUnreachable) {
+		if _, err := before.Wait(t.Context()); !errors.Is(err, bus.ErrUnreachable) || fault.CodeOf(err) != fault.Uncertain {
 			t.Errorf("what was published before: %v", err)
 		}
 		if _, err := after.Wait(t.Context()); err != nil {
@@ -254,10 +254,49 @@ func TestAFrameOfAConnectionThatWentDown(t *testing.T) {
 			x.cuts.Add(cuts)
 			close(confirm)
 			for _, r := range []Receipt{first, second} {
-				if _, err := r.Wait(t.Context()); !errors.Is(err, want) {
-					t.Errorf("after %d cuts: %v", cuts, err)
+				_, err := r.Wait(t.Context())
+				if !errors.Is(err, want) || want != nil && fault.CodeOf(err) != fault.Uncertain {
+					t.Errorf("after %d cuts: %v has code %q", cuts, err, fault.CodeOf(err))
 				}
 			}
+		})
+	}
+}
+
+// What has left and cannot be confirmed is in doubt; what has not left is not.
+func TestWhatTheNodeDoesNotConfirm(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		together bool
+		broken   bool
+		want     fault.Code
+	}{
+		{"a lone message in doubt", false, false, fault.Uncertain},
+		{"a bundle in doubt", true, false, fault.Uncertain},
+		{"a lone message that has not left", false, true, fault.Unreachable},
+		{"a bundle that has not left", true, true, fault.Unreachable},
+	} {
+		leaving(t, func(t *testing.T, x *exit, confirm chan struct{}) {
+			close(confirm)
+			if _, err := x.post(x.topic("news"), "honest").Wait(t.Context()); err != nil {
+				t.Error(err)
+			}
+			x.conn.fails = bus.ErrUnreachable
+			if c.broken {
+				x.conn.breaks(bus.ErrUnreachable)
+			}
+			x.hold()
+			receipts := []Receipt{x.post(x.topic("news"), "one")}
+			if c.together {
+				receipts = append(receipts, x.post(x.topic("weather"), "two"))
+			}
+			x.release()
+			for _, r := range receipts {
+				if _, err := r.Wait(t.Context()); fault.CodeOf(err) != c.want || !errors.Is(err, bus.ErrUnreachable) {
+					t.Errorf("%s: %v has code %q", c.name, err, fault.CodeOf(err))
+				}
+			}
+			x.conn.fails = nil
 		})
 	}
 }

@@ -1,6 +1,8 @@
 package sdk
 
 import (
+	"context"
+
 	"github.com/seed-3e86d5b2/conclave/envelope"
 )
 
@@ -16,3 +18,11 @@ func ForgetSessions(a *Agent) {
 		r.drop(r.order.Back())
 	}
 }
+
+// Relearn has the agent learn its realm anew.
+func Relearn(ctx context.Context, a *Agent) error {
+	return a.link.learning.again(ctx, a.link.current())
+}
+
+// Roster returns the number of the newest roster that the agent knows.
+func Roster(a *Agent) uint64 { return a.link.lore.Load().authority.Number }

@@ -3,6 +3,7 @@ package sdk
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 const (
 	learnEvery = time.Second     // between two questions about the realm
 	catchUp    = 3 * time.Second // for which a node may be behind what was seen of another one
-	lookAround = time.Minute     // after which the realm is looked at again, whatever happened
+	lookAround = time.Minute     // after which the realm is looked at again, whatever happened: so long on average
 )
 
 // learning is how a link hears of changes of its realm: of nodes that came and went, and how to reach them. It puts one
@@ -109,26 +110,26 @@ func (g *learning) take(s *session, learned lore) error {
 
 // loop looks at the realm now and then: a node that came is to be known before the others go.
 func (g *learning) loop() {
-	for sleep(g.link.crew.ctx, lookAround) == nil {
-		g.quietly()
+	for sleep(g.link.crew.ctx, lookAround/2+rand.N(lookAround)) == nil { // not when all others do
+		g.quietly(g.link.current())
 	}
 }
 
 // soon has the realm learned anew in the background, once, however often it is called until that begins.
-func (g *learning) soon() {
+func (g *learning) soon(s *session) {
 	if g.wanted.Swap(true) {
 		return
 	}
-	if !g.link.crew.chore(func() { g.wanted.Store(false); g.quietly() }) {
+	if !g.link.crew.chore(func() { g.wanted.Store(false); g.quietly(s) }) {
 		g.wanted.Store(false)
 	}
 }
 
 // quietly learns the realm anew where nobody waits for that.
-func (g *learning) quietly() {
+func (g *learning) quietly(s *session) {
 	ctx, cancel := context.WithTimeout(g.link.crew.ctx, askTime)
 	defer cancel()
-	if err := g.again(ctx, g.link.current()); err != nil && g.link.crew.ctx.Err() == nil {
+	if err := g.again(ctx, s); err != nil && g.link.crew.ctx.Err() == nil {
 		g.link.options.logger.Warn("realm not looked at", "code", string(fault.CodeOf(err)), "error", err)
 	}
 }

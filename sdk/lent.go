@@ -17,7 +17,7 @@ func (a *Agent) Admin() admin.Admin {
 		learned, nodes := a.link.lore.Load(), a.link.nodes.Load()
 		return admin.Known{
 			Signer: a.link.known.Signer, Realm: a.link.realm, Addresses: nodes.addresses, Pins: nodes.pins,
-			Roster: learned.authority.Number, Policy: learned.policy,
+			Roster: learned.authority.Number, Policy: learned.policy, Authority: learned.authority,
 		}
 	})
 }

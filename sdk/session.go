@@ -155,7 +155,7 @@ func (s *session) comeBack() {
 	if s != a.link.current() {
 		return
 	}
-	a.link.learning.quietly()
+	a.link.learning.quietly(s)
 	s.hearing.relevel()
 	a.reading.rejoin(ctx)
 }
@@ -176,7 +176,7 @@ func (s *session) onHint(_ string, data []byte) {
 		a.circle.hints.take(s, h.Members)
 	}
 	if slices.ContainsFunc(h.Members, func(id identity.ID) bool { return id.Role() == identity.Node }) {
-		a.link.learning.soon()
+		a.link.learning.soon(s)
 	}
 	if len(h.Decisions) > 0 {
 		a.link.news.ring()

@@ -228,6 +228,49 @@ func TestAdvanceNeverGoesBack(t *testing.T) {
 	want(t, "unknown context", s.Advance("b", 9, 0, ""), ErrNotFound)
 }
 
+func TestFollowKeepsHowToReachTheNodes(t *testing.T) {
+	other := func(letter string) string { return "N" + strings.Repeat(letter, 55) }
+	many := make([]string, MaxAddresses)
+	for i := range many {
+		many[i] = fmt.Sprintf("node%d.example:1", i+10)
+	}
+	first := honest().Addresses
+	for _, tt := range []struct {
+		name            string
+		addresses, pins []string
+		wantAddresses   []string
+		wantPins        []string
+		want            error
+	}{
+		{"nothing new", nil, nil, first, []string{node}, nil},
+		{"known ones", first, []string{node}, first, []string{node}, nil},
+		{"one more", []string{"b.example:1"}, []string{node, other("C")}, append(slices.Clone(first), "b.example:1"), []string{node, other("C")}, nil},
+		{"one that left", nil, []string{other("C")}, first, []string{other("C")}, nil},
+		{"more than fit", many[:15], nil, append([]string{first[1]}, many[:15]...), []string{node}, nil},
+		{"as many as fit", many, nil, many, []string{node}, nil},
+		{"no pin", nil, []string{agent}, first, []string{node}, ErrInvalid},
+		{"no address", []string{"b.example"}, nil, first, []string{node}, ErrInvalid},
+	} {
+		s := opened(t)
+		saved(t, s, "a")
+		seen := Seen{Roster: 4, HeadSize: 11, HeadRoot: root(11)}
+		want(t, tt.name, s.Follow("a", seen, tt.addresses, tt.pins), tt.want)
+		if tt.want != nil {
+			seen = honest().Seen
+		}
+		c, err := s.Load("a")
+		if err != nil || !slices.Equal(c.Addresses, tt.wantAddresses) || !slices.Equal(c.Pins, tt.wantPins) || c.Seen != seen {
+			t.Errorf("%s: on disk %+v, %v", tt.name, c, err)
+		}
+	}
+	s := opened(t)
+	saved(t, s, "a")
+	want(t, "older roster", s.Follow("a", Seen{2, 11, root(11)}, nil, []string{other("C")}), ErrRollback)
+	if c, err := s.Load("a"); err != nil || !reflect.DeepEqual(c, honest()) {
+		t.Errorf("an older roster left %+v, %v", c, err)
+	}
+}
+
 func TestSaveNeverGoesBackWithinARealm(t *testing.T) {
 	s := opened(t)
 	saved(t, s, "a")

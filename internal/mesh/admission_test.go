@@ -215,8 +215,8 @@ func TestHandshakesAreLimited(t *testing.T) {
 	c := newCluster(t)
 	one := c.node(1)
 	c.admit(2, "")
-	wantEchoFromOutside := visit(t, 2, RPC)
-	if _, err := wantEchoFromOutside.knock(t, one.Addr()); err != nil {
+	honest := visit(t, 2, RPC)
+	if _, err := honest.knock(t, one.Addr()); err != nil {
 		t.Fatal(err)
 	}
 	for _, local := range []string{"127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"} {

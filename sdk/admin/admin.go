@@ -1,4 +1,4 @@
-// Package admin is what operators do besides voting: they invite agents, and change who may do what.
+// Package admin is what operators do besides voting: they invite agents and nodes, and change who may do what.
 //
 //	token, err := operator.Admin().Invite("summariser", identity.Journeyer, []string{"text.*"}, time.Hour)
 //
@@ -26,6 +26,7 @@ type Admin struct {
 
 // Registry is what an [Admin] asks; package sdk implements it. It is safe for concurrent use.
 type Registry interface {
+	Nodes
 	Members(ctx context.Context) ([]Member, error)
 	Status(ctx context.Context) (Status, error)
 	// Submit hands in a signed command. The answer may be a refusal.
@@ -40,6 +41,7 @@ type Known struct {
 	Pins      []identity.ID // their keys
 	Roster    uint64        // the number of the newest one
 	Policy    policy.Policy
+	Authority *identity.Authority // who runs the realm by the newest roster
 }
 
 // By returns the administration by an operator. known says what is so at the moment of a call; users call sdk.Agent.Admin.

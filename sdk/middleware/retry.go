@@ -95,7 +95,7 @@ func (b Backoff) once(ctx context.Context, attempt func(ctx context.Context) ([]
 	limited, cancel := context.WithTimeout(ctx, b.Each)
 	defer cancel()
 	out, err := attempt(limited)
-	if err != nil && limited.Err() != nil && errors.Is(err, context.DeadlineExceeded) && fault.CodeOf(err) == fault.Internal {
+	if err != nil && limited.Err() != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) && fault.CodeOf(err) == fault.Internal {
 		err = errors.Join(sdk.ErrTimeout, err) // of who returns its context's error
 	}
 	return out, err

@@ -147,6 +147,9 @@ func TestRetry(t *testing.T) {
 		{"without a code", middleware.Backoff{}, []error{errPlain}, "internal", 1},
 		{"denied", middleware.Backoff{}, []error{sdk.Errorf(code.Denied, "no")}, code.Denied, 1},
 		{"perhaps done", middleware.Backoff{}, []error{sdk.Errorf(code.Uncertain, "?")}, code.Uncertain, 1},
+		{"perhaps done, and may be done again", middleware.Backoff{Again: true}, []error{sdk.Errorf(code.Uncertain, "?")}, "", 2},
+		{"denied, and may be done again", middleware.Backoff{Again: true}, []error{sdk.Errorf(code.Denied, "no")}, code.Denied, 1},
+		{"each in time", middleware.Backoff{Each: time.Second}, []error{away}, "", 2},
 		{"denied at last", middleware.Backoff{}, []error{away, sdk.Errorf(code.Denied, "no")}, code.Denied, 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -161,6 +164,40 @@ func TestRetry(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Each attempt has its own time, and the whole the caller's.
+func TestRetryBoundsEachAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		attempts := 0
+		stuck := func(ctx context.Context, _ *sdk.Delivery) ([]byte, error) {
+			if attempts++; attempts == 3 {
+				return []byte("done"), nil
+			}
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		for _, c := range []struct {
+			name     string
+			again    bool
+			within   time.Duration
+			attempts int
+			code     code.Code
+		}{
+			{"perhaps done", false, time.Minute, 1, code.Uncertain},
+			{"may be done again", true, time.Minute, 3, ""},
+			{"no time for another", true, 2500 * time.Millisecond, 2, "internal"}, // of who returns ctx's error
+		} {
+			attempts = 0
+			ctx, cancel := context.WithTimeout(t.Context(), c.within)
+			backoff := middleware.Backoff{Each: 2 * time.Second, Longest: time.Millisecond, First: time.Millisecond, Again: c.again}
+			_, err := middleware.Retry(backoff)(stuck)(ctx, delivery(t, agent(t, 3), "a"))
+			cancel()
+			if attempts != c.attempts || sdk.CodeOf(err) != c.code {
+				t.Errorf("%s: %d attempts, %v has code %q", c.name, attempts, err, sdk.CodeOf(err))
+			}
+		}
+	})
 }
 
 func repeat(err error, n int) []error {
