@@ -85,4 +85,8 @@ type Observer struct {
 	Disconnected func(err error)
 	// Connected: it stands again, with all subscriptions.
 	Connected func()
+	// Redialling: another connection is about to be tried, so whatever was published before is confirmed by none that
+	// will stand. Unlike the others it is called on the way, before anything can come over the new connection; it must
+	// only count, and may be called several times for one break, and before the first connection.
+	Redialling func()
 }

@@ -58,7 +58,7 @@ func openSession(ctx context.Context, a *Agent) (*session, error) {
 		Present: func() (natsbus.Presentation, error) { return presentation, nil },
 		Observer: bus.Observer{
 			Dropped: a.link.onDropped, Refused: a.link.onRefused, Connected: s.onConnected,
-			Disconnected: s.onDisconnected,
+			Disconnected: s.onDisconnected, Redialling: s.way.redial,
 		},
 	})
 	if err != nil {

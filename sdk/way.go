@@ -16,7 +16,7 @@ type way struct {
 
 	down *bell         // rung when the connection goes down
 	up   *bell         // rung when it stands again
-	cuts atomic.Uint64 // how often it has gone down
+	cuts atomic.Uint64 // moves whenever it has gone down, before anything can be confirmed over the next one
 }
 
 func newWay() *way { return &way{down: newBell(), up: newBell()} }
@@ -26,6 +26,9 @@ func (w *way) cut(error) {
 	w.cuts.Add(1)
 	w.down.ring()
 }
+
+// redial is told that another connection is tried. That it went down may be told only later.
+func (w *way) redial() { w.cuts.Add(1) }
 
 // roaming is a connection that can be told of further nodes to come back at; those not among the pins it leaves.
 type roaming interface {

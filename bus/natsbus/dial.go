@@ -35,6 +35,9 @@ func Dial(ctx context.Context, o Options) (*Conn, error) {
 	}
 	c := newConn(o)
 	c.dialer = dialer
+	if redialling := o.Observer.Redialling; redialling != nil {
+		dialer.before = redialling
+	}
 	c.addresses = o.order(nil, o.Addresses)
 	err = c.connect(ctx, append(common(c),
 		nats.SetCustomDialer(c.dialer), nats.SkipHostLookup(), nats.Secure(c.dialer.config), nats.TLSHandshakeFirst(),

@@ -22,6 +22,8 @@ type dialer struct {
 	ctx    context.Context // the life of all dialling, not of one call
 	cancel context.CancelFunc
 
+	before func() // is told of each attempt
+
 	mu     sync.Mutex
 	pins   []identity.ID
 	verify func(tls.ConnectionState) error // compares with the pins
@@ -32,7 +34,7 @@ type dialer struct {
 // newDialer returns a dialer that talks to the pinned nodes and presents what certificate returns. Errors: those of
 // [peertls.Client].
 func newDialer(timeout time.Duration, pins []identity.ID, certificate func() (*tls.Certificate, error)) (*dialer, error) {
-	d := &dialer{Dialer: net.Dialer{Timeout: timeout}}
+	d := &dialer{Dialer: net.Dialer{Timeout: timeout}, before: func() {}}
 	if err := d.pin(pins); err != nil {
 		return nil, err
 	}
@@ -87,6 +89,7 @@ func (d *dialer) SkipTLSHandshake() bool { return true }
 
 // Dial implements nats.CustomDialer.
 func (d *dialer) Dial(network, address string) (net.Conn, error) {
+	d.before()
 	conn, err := d.DialContext(d.ctx, network, address)
 	if err != nil {
 		return nil, err

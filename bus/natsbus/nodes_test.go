@@ -234,3 +234,26 @@ func TestPinsHoldWhenComingBack(t *testing.T) {
 		t.Errorf("ended with %v; the impostor was shown %d credentials", c.Err(), impostor.asked.Load())
 	}
 }
+
+// What the new node confirms must not pass for the old one's word, however late the observer hears of the break: the
+// new node has asked its gate by then, and before that the observer was told.
+func TestRediallingIsToldBeforeTheNextNodeHearsAnything(t *testing.T) {
+	first, _ := startMoody(t, nodeKey, "")
+	second, mood := startMoody(t, otherKey, "")
+	o, up := both(first, second)
+	var told, early atomic.Int32
+	o.Observer.Redialling = func() {
+		told.Add(1)
+		if mood.asked.Load() == 0 {
+			early.Add(1)
+		}
+	}
+	c := dial(t, 1, o)
+	must(t, c.Flush(ctx(t)))
+	before := early.Load()
+	first.Close()
+	wait(t, up)
+	if mood.asked.Load() == 0 || early.Load() <= before {
+		t.Errorf("told %d times, %d of them in time", told.Load(), early.Load())
+	}
+}

@@ -76,6 +76,7 @@ func (c *cluster) attend(ctx context.Context) {
 				c.node.config.Logger.Warn("routes not changed", "code", string(fault.CodeOf(err)), "error", err)
 			} else {
 				routed = routes
+				c.node.registrar.TellNodes()
 			}
 		}
 		if c.node.log.Leads() {

@@ -40,11 +40,17 @@ func (r *Registrar) onChange(c ledger.Change) {
 		r.enforceAll()
 	}
 	r.hints.add(c.Members, c.Decisions)
+	if c.Roster || c.All {
+		r.TellNodes()
+	}
 	select {
 	case r.wake <- struct{}{}:
 	default:
 	}
 }
+
+// TellNodes has agents look again at who runs the realm and where: there is a new roster, or a node has moved.
+func (r *Registrar) TellNodes() { r.hints.add(r.ledger.Authority().Nodes, nil) }
 
 // reseated follows a new roster: a node that is alone waits for nobody, one that has just begun to count has a lease
 // until it can renew it.

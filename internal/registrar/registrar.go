@@ -154,7 +154,13 @@ func (r *Registrar) Serve(conn bus.Conn, e Enforcer) (err error) {
 		r.config.Logger.Warn("lease ended: this node serves nobody until it hears from a majority")
 		e.Suspend(ErrLease)
 	}
+	if err := r.mayServe(); err != nil {
+		e.Suspend(err) // whoever comes now shall try another node, and not take this for a refusal
+	}
 	r.enforcer.Store(&e)
+	if r.mayServe() == nil {
+		e.Resume() // the roster changed in between
+	}
 	r.enforceAll() // what was applied since the enforcer began to admit
 	loops, stop := context.WithCancel(context.Background())
 	r.stop = stop
