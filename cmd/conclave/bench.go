@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,9 +29,11 @@ func benchCommand(p *program) *cobra.Command {
 			"to it, and measures them against plain, unsigned NATS over TLS on this machine, in turn and round by\n" +
 			"round. Every message is counted: one that is lost, doubled or altered fails the run. Without a name it\n" +
 			"lists what there is.\n\n" +
+			"registry, failover, decision and quarantine make a realm of three nodes, each a process of its own, which\n" +
+			"failover kills in earnest. registry compares with etcd and rqlite where their programs are given.\n\n" +
 			"The median of the rounds is reported, with the least and the greatest. Let nothing else run meanwhile.",
 		Example: "  conclave bench\n  conclave bench stream\n  conclave bench agents --agents 10000 --rounds 1\n" +
-			"  conclave bench rtt --json",
+			"  conclave bench rtt --json\n  conclave bench registry --etcd /usr/bin/etcd",
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			if len(args) == 0 {
 				return listBenchmarks(p)
@@ -49,10 +53,14 @@ func benchCommand(p *program) *cobra.Command {
 		return names, cobra.ShellCompDirectiveNoFileComp
 	}
 	f := c.Flags()
-	f.IntVar(&config.Rounds, "rounds", 5, "rounds that count, after one that does not")
+	f.IntVar(&config.Rounds, "rounds", 0, "rounds that count, after one that does not (default the benchmark's own)")
 	f.IntVar(&config.Messages, "messages", 0, "messages of each side in each round (default the benchmark's own)")
 	f.IntVar(&config.Size, "size", 256, "bytes of each message's content")
 	f.IntVar(&config.Agents, "agents", 0, "agents, where there are many (default the benchmark's own)")
+	f.IntVar(&config.Nodes, "nodes", 3, "nodes of the realm that registry measures, 1 or 3")
+	f.IntVar(&config.Clients, "clients", 64, "clients of registry, each with one command under way")
+	f.StringVar(&config.Etcd, "etcd", "", "etcd's program, for registry to compare with")
+	f.StringVar(&config.Rqlite, "rqlite", "", "rqlited, for registry to compare with")
 	return c
 }
 
@@ -74,7 +82,7 @@ func listBenchmarks(p *program) error {
 		for i, b := range all {
 			rows[i] = [2]string{"  " + b.Name, b.Summary}
 		}
-		fmt.Fprintf(w, "Benchmarks, each against plain NATS over TLS on this machine:\n\n")
+		fmt.Fprintf(w, "Benchmarks, on this machine; of messages, against plain NATS over TLS:\n\n")
 		pairs(w, rows)
 		fmt.Fprintf(w, "\nRun one:  conclave bench %s\n", all[0].Name)
 	})
@@ -108,11 +116,13 @@ func (p *program) showResult(w io.Writer, r bench.Result) {
 	fmt.Fprintf(w, "%s   %s\n\n", p.strong("conclave bench "+r.Name), plural(len(r.Rounds), "round"))
 	fmt.Fprintf(w, "%s\n\n", folded(r.What, benchColumns, ""))
 	heading := []string{"", r.Unit, "least", "greatest", "CPU us/message"}
-	table(w, heading, [][]string{
-		{"  conclave", figure(r.Ours), figure(r.Spread.Ours.Min), figure(r.Spread.Ours.Max), some(r.CPU.Ours)},
-		{"  " + r.PeerName, figure(r.Peer), figure(r.Spread.Peer.Min), figure(r.Spread.Peer.Max), some(r.CPU.Peer)},
-		{"  ratio", figure(r.Ratio), figure(r.Spread.Ratio.Min), figure(r.Spread.Ratio.Max), some(ratio(r.CPU))},
-	})
+	rows := [][]string{{"  conclave", figure(r.Ours), figure(r.Spread.Ours.Min), figure(r.Spread.Ours.Max), some(r.CPU.Ours)}}
+	if r.PeerName != "" {
+		rows = append(rows,
+			[]string{"  " + r.PeerName, figure(r.Peer), figure(r.Spread.Peer.Min), figure(r.Spread.Peer.Max), some(r.CPU.Peer)},
+			[]string{"  ratio", figure(r.Ratio), figure(r.Spread.Ratio.Min), figure(r.Spread.Ratio.Max), some(ratio(r.CPU))})
+	}
+	table(w, heading, rows)
 	if len(r.Variants) > 0 {
 		fmt.Fprintln(w)
 		table(w, []string{"beside it", r.Unit, "least", "greatest", "CPU us/message"}, variantRows(r))
@@ -166,6 +176,9 @@ func variantRows(r bench.Result) [][]string {
 			value += " " + v.Unit
 		}
 		rows = append(rows, []string{"  " + v.Name, value, figure(v.Spread.Min), figure(v.Spread.Max), some(v.CPU)})
+		if v.P50 > 0 && r.Nodes > 0 {
+			rows = append(rows, []string{"    p50, p99", figure(v.P50), "", figure(v.P99), ""})
+		}
 		if v.Of != "" {
 			rows = append(rows, []string{"    ratio to " + v.Of, figure(v.Ratio), "", "", ""})
 		}
@@ -191,17 +204,49 @@ func notes(r bench.Result) [][2]string {
 		rows = append(rows, [2]string{"floor", fmt.Sprintf("%s %s: the plain round trip with 2 signatures and 2 checks; what ours "+
 			"takes beyond the plain one is %s times those", figure(r.FloorP50), r.DelayUnit, figure(r.CryptoRatio))})
 	}
-	workload := fmt.Sprintf("%s of %d bytes a round", plural(r.Messages, "message"), r.Size)
-	if r.Messages == 0 {
-		workload = plural(r.Agents, "agent")
+	rows = append(rows, [2]string{"workload", workload(r)})
+	if r.Fsync > 0 {
+		rows = append(rows, [2]string{"disk", fmt.Sprintf("4 KiB written and synced in %s us, the median", figure(r.Fsync))})
 	}
-	if r.Window > 0 {
-		workload += fmt.Sprintf(", at most %s under way, on both sides", grouped(int64(r.Window)))
+	if len(r.Commands) > 0 {
+		rows = append(rows, [2]string{"commands", counted(r.Commands)})
+	}
+	if r.Note != "" {
+		rows = append(rows, [2]string{"note", r.Note})
 	}
 	signatures := fmt.Sprintf("a signature %s us, a check %s us, on one core", figure(r.Crypto.Sign/1000), figure(r.Crypto.Verify/1000))
 	return append(rows, [][2]string{
-		{"workload", workload}, {"bounded by", r.Bound}, {"Ed25519", signatures}, {"machine", ranOn(r.Machine)},
+		{"bounded by", r.Bound}, {"Ed25519", signatures}, {"machine", ranOn(r.Machine)},
 	}...)
+}
+
+// workload says how much there was to do.
+func workload(r bench.Result) string {
+	text := fmt.Sprintf("%s of %d bytes a round", plural(r.Messages, "message"), r.Size)
+	switch {
+	case r.Nodes > 0 && r.Messages > 0:
+		text = fmt.Sprintf("%s a round", plural(r.Messages, "command"))
+	case r.Nodes > 0:
+		text = "one at a time"
+	case r.Messages == 0:
+		text = plural(r.Agents, "agent")
+	}
+	switch {
+	case r.Nodes > 0:
+		text += fmt.Sprintf(", %s, %s", plural(r.Nodes, "node"), plural(r.Clients, "client"))
+	case r.Window > 0:
+		text += fmt.Sprintf(", at most %s under way, on both sides", grouped(int64(r.Window)))
+	}
+	return text
+}
+
+// counted lists what became of things, by name.
+func counted(of map[string]int) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(of)) {
+		parts = append(parts, grouped(int64(of[name]))+" "+name)
+	}
+	return strings.Join(parts, ", ")
 }
 
 func ranOn(m bench.Machine) string {

@@ -94,7 +94,7 @@ func (d *devRealm) operator(listen string) (identity.ID, error) {
 			return identity.ID{}, err
 		}
 	}
-	_, id, err := found(initFlags{data: d.at("node"), listen: listen, key: key}, rules)
+	_, id, err := found(initFlags{data: d.at("node"), place: node.Place{Listen: listen}, key: key}, rules)
 	return id, err
 }
 

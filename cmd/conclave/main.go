@@ -3,6 +3,7 @@
 //
 //	conclave dev                              a realm to try, gone at exit
 //	conclave server init|run|status           a realm to keep
+//	conclave server token|join, cluster       more nodes for it
 //	conclave agent token, agent enroll        let an agent in
 //	conclave decision ls|approve|verify       decide, and check what was decided
 //	conclave guard -- COMMAND                 run a command once it is approved

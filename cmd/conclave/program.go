@@ -101,7 +101,7 @@ func (p *program) root() *cobra.Command {
 		"Agents find and call each other by signed, encrypted messages; an operator says what each may do; what is\n"+
 			"risky runs only once enough of those concerned have approved it.",
 		"  conclave dev\n  conclave discover\n  conclave help exit-codes",
-		demoCommand(p), devCommand(p), serverCommands{p}.group(), agentCommands{p}.group(), operatorCommands{p}.group(),
+		demoCommand(p), devCommand(p), serverCommands{p}.group(), clusterCommands{p}.group(), agentCommands{p}.group(), operatorCommands{p}.group(),
 		trustCommands{p}.group(), contextCommands{p}.group(), messages.call(), messages.pub(), messages.sub(), discoverCommand(p),
 		decisionCommands{p}.group(), guardCommand(p), benchCommand(p), benchServer(p), versionCommand(p), exitCodes())
 	root.SilenceErrors, root.SilenceUsage = true, true

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,14 +30,38 @@ type serverCommands struct{ *program }
 func (p serverCommands) group() *cobra.Command {
 	return group("server", "Make and run a realm's node",
 		"A realm begins with `init`, which fixes its root operators and its policy for everybody who knows its id.",
-		"  conclave server init --data ./realm\n  conclave server run --data ./realm",
-		p.create(), p.operate(), p.status())
+		"  conclave server init --data ./realm\n  conclave server run --data ./realm\n  conclave help cluster",
+		p.create(), p.operate(), p.token(), p.join(), p.status())
+}
+
+// defaultListen is where a new node listens, unless it is told.
+const defaultListen = "127.0.0.1:7415"
+
+// placeFlags are those that say where a node listens; without a default they stand in for conclave.yaml.
+func placeFlags(c *cobra.Command, to *node.Place, listen string) {
+	instead := ""
+	if listen == "" {
+		instead = " instead of the one in conclave.yaml"
+	}
+	fl := c.Flags()
+	fl.StringVar(&to.Listen, "listen", listen, "host:port for agents and operators"+instead)
+	fl.StringVar(&to.Cluster, "cluster", "", "host:port for other nodes"+instead+"")
+	fl.StringVar(&to.Advertise, "advertise", "", "host that others reach, where cluster is all addresses")
+}
+
+// checkCluster refuses a cluster address that cannot be one.
+func checkCluster(address string) error {
+	if host, _, err := net.SplitHostPort(address); address != "" && (err != nil || host == "") {
+		return usage("--cluster is host:port, not %.64q", address)
+	}
+	return nil
 }
 
 // initFlags are those of server init.
 type initFlags struct {
-	data, preset, policy, listen, key, name string
-	roots                                   []string
+	data, preset, policy, key, name string
+	place                           node.Place
+	roots                           []string
 }
 
 func (p serverCommands) create() *cobra.Command {
@@ -46,6 +71,7 @@ func (p serverCommands) create() *cobra.Command {
 		Long: "Make a new realm. solo (the default) makes one new operator key, signs with it, and selects a context for\n" +
 			"it. standard needs --root for each root operator; each of them then runs `conclave operator sign`.",
 		Example: "  conclave server init --data ./realm\n" +
+			"  conclave server init --data ./realm --listen 10.0.0.1:7415 --cluster 10.0.0.1:7416\n" +
 			"  conclave server init --data ./realm --preset standard --root OA... --root OB...",
 		RunE: func(*cobra.Command, []string) error { return p.createRealm(f) },
 	}
@@ -54,7 +80,7 @@ func (p serverCommands) create() *cobra.Command {
 	fl.StringVar(&f.preset, "preset", "", "solo or standard (default solo)")
 	fl.StringVar(&f.policy, "policy", "", "policy file instead of a preset as it is")
 	fl.StringArrayVar(&f.roots, "root", nil, "root operator O...; may be repeated")
-	fl.StringVar(&f.listen, "listen", "127.0.0.1:7415", "host:port for agents and operators")
+	placeFlags(c, &f.place, defaultListen)
 	fl.StringVar(&f.key, "operator-key", "", "file for the new operator key of a solo realm")
 	fl.StringVar(&f.name, "context-name", "operator", "context to write and select, of a solo realm")
 	c.MarkFlagsMutuallyExclusive("preset", "policy")
@@ -67,6 +93,7 @@ type made struct {
 	Data     string   `json:"data"`
 	Policy   string   `json:"policy"`
 	Listen   string   `json:"listen"`
+	Cluster  string   `json:"cluster,omitempty"`
 	Pins     []string `json:"pins"`
 	Roots    []string `json:"roots"`
 	Signed   uint64   `json:"signed"`
@@ -118,7 +145,7 @@ func (p serverCommands) createSolo(f initFlags, rules policy.Policy) error {
 	if err != nil {
 		return err
 	}
-	c := realmContext(d.realm, []string{f.listen}, d.genesis.Nodes, f.key, operator)
+	c := realmContext(d.realm, []string{f.place.Listen}, d.genesis.Nodes, f.key, operator)
 	if err := keep(store, f.name, c); err != nil {
 		return err
 	}
@@ -144,7 +171,7 @@ func found(f initFlags, rules policy.Policy) (beginning, identity.ID, error) {
 func plan(f initFlags, rules policy.Policy, roots []identity.ID) node.Plan {
 	var nonce [16]byte
 	_, _ = rand.Read(nonce[:]) // never fails: crypto/rand ends the process instead
-	return node.Plan{Policy: rules, Roots: roots, Place: node.Place{Listen: f.listen}, Nonce: nonce, Now: time.Now().UnixMilli()}
+	return node.Plan{Policy: rules, Roots: roots, Place: f.place, Nonce: nonce, Now: time.Now().UnixMilli()}
 }
 
 func (f initFlags) rules() (policy.Policy, error) {
@@ -175,7 +202,7 @@ func (p serverCommands) tellMade(f initFlags, key string) error {
 		return err
 	}
 	m := made{
-		Realm: d.realm.String(), Data: f.data, Policy: policyName(d), Listen: f.listen, Pins: texts(d.genesis.Nodes),
+		Realm: d.realm.String(), Data: f.data, Policy: policyName(d), Listen: f.place.Listen, Cluster: f.place.Cluster, Pins: texts(d.genesis.Nodes),
 		Roots: texts(d.genesis.Roots), Signed: d.signed, Needed: d.genesis.Threshold, Operator: key,
 	}
 	if key != "" {
@@ -183,8 +210,8 @@ func (p serverCommands) tellMade(f initFlags, key string) error {
 	}
 	return p.emit(m, func(w io.Writer) {
 		pairs(w, [][2]string{
-			{"realm", m.Realm}, {"data", m.Data}, {"listen", m.Listen}, {"pins", list(m.Pins)}, {"roots", list(m.Roots)},
-			{"operator key", m.Operator}, {"context", m.Context},
+			{"realm", m.Realm}, {"data", m.Data}, {"listen", m.Listen}, {"cluster", m.Cluster}, {"pins", list(m.Pins)},
+			{"roots", list(m.Roots)}, {"operator key", m.Operator}, {"context", m.Context},
 		})
 		if m.Signed < m.Needed {
 			fmt.Fprintf(w, "%d of %d roots have signed; each root runs: conclave operator sign --data %s --key FILE\n",
@@ -211,28 +238,35 @@ func texts(ids []identity.ID) []string {
 }
 
 func (p serverCommands) operate() *cobra.Command {
-	var data, listen, metrics string
+	var data, metrics string
+	var at node.Place
 	c := &cobra.Command{
 		Use: "run", Short: "Run a node until it is told to end", Args: cobra.NoArgs,
 		Long: "Run the node of a data directory in the foreground. It prints one line on stdout when agents can connect,\n" +
 			"logs to stderr, and ends on SIGINT or SIGTERM; it ends by itself when its log or trail fails.\n\n" +
+			"With a cluster address, by --cluster or in conclave.yaml, other nodes can join; without one it stays alone.\n\n" +
 			"/metrics, /healthz and /readyz are served over HTTP to this machine alone, on a port that the line names.",
-		Example: "  conclave server run --data ./realm\n  conclave server run --data ./realm --metrics-listen 127.0.0.1:9464",
+		Example: "  conclave server run --data ./realm\n  conclave server run --data ./realm --cluster 10.0.0.1:7416\n" +
+			"  conclave server run --data ./realm --metrics-listen 127.0.0.1:9464",
 		RunE: func(c *cobra.Command, _ []string) error {
 			dir, err := dataDir(p.env, data)
 			if err != nil {
+				return err
+			}
+			if err := checkCluster(at.Cluster); err != nil {
 				return err
 			}
 			if _, err := readGenesis(dir); err != nil {
 				return err // before anything is made there
 			}
 			return serve(c.Context(), node.Config{
-				Dir: dir, Listen: listen, Metrics: metricsAddress(metrics), Logger: p.logger(slog.LevelInfo),
+				Dir: dir, Listen: at.Listen, Cluster: at.Cluster, Advertise: at.Advertise, Metrics: metricsAddress(metrics),
+				Logger: p.logger(slog.LevelInfo),
 			}, p.ready)
 		},
 	}
 	c.Flags().StringVar(&data, "data", "", "data directory (default $XDG_DATA_HOME/conclave)")
-	c.Flags().StringVar(&listen, "listen", "", "host:port instead of the one in conclave.yaml")
+	placeFlags(c, &at, "")
 	metricsFlag(c, &metrics)
 	return c
 }
@@ -281,6 +315,10 @@ func (p serverCommands) ready(n *node.Node) error {
 		doc["metrics"] = at
 		line += " metrics " + at
 	}
+	if at := n.ClusterAddr(); at != "" {
+		doc["cluster"] = at
+		line += " cluster " + at
+	}
 	return p.emit(doc, func(w io.Writer) { fmt.Fprintln(w, line) })
 }
 
@@ -290,6 +328,9 @@ type statusDoc struct {
 	Started string `json:"started"`
 	Time    string `json:"time"`
 	LogTime string `json:"log_time"`
+	Roster  uint64 `json:"roster"`
+	Role    string `json:"role"`  // leader, follower or joining
+	Lease   int64  `json:"lease"` // milliseconds left; 0: none; -1: it needs none
 }
 
 func (p serverCommands) status() *cobra.Command {
@@ -300,15 +341,44 @@ func (p serverCommands) status() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			d := statusDoc{status, stamp(status.Started), stamp(status.Time), stamp(status.LogTime)}
+			c, err := s.Admin().Cluster(ctx)
+			if err != nil {
+				return err
+			}
+			d := statusDoc{
+				Status: status, Started: stamp(status.Started), Time: stamp(status.Time), LogTime: stamp(status.LogTime),
+				Roster: c.Roster, Role: roleOf(c), Lease: c.Lease,
+			}
 			return s.emit(d, func(w io.Writer) { d.write(w) })
 		}),
 	}
 }
 
+// roleOf returns what the node asked is in its cluster.
+func roleOf(c admin.Cluster) string {
+	for _, m := range c.Nodes {
+		if m.Self {
+			return m.State
+		}
+	}
+	return "unknown"
+}
+
+// leaseText says how long a node may act on what it knows without hearing from a majority, in milliseconds.
+func leaseText(left int64) string {
+	switch {
+	case left < 0:
+		return "needs none: it is the only node"
+	case left == 0:
+		return "none: it serves nobody until it hears from a majority"
+	}
+	return (time.Duration(left) * time.Millisecond).String() + " left"
+}
+
 func (d statusDoc) write(w io.Writer) {
 	pairs(w, [][2]string{
 		{"realm", d.Realm.String()}, {"node", d.Node.String()}, {"address", visible(d.Address)},
+		{"role", visible(d.Role)}, {"roster", fmt.Sprint(d.Roster)}, {"lease", leaseText(d.Lease)},
 		{"metrics", visible(d.Monitor)},
 		{"version", visible(d.Version)}, {"policy", visible(d.Preset)}, {"started", d.Started}, {"time", d.Time},
 		{"log time", d.LogTime}, {"commands", fmt.Sprint(d.Size)}, {"root", d.Root.String()}, {"state", d.State.String()},

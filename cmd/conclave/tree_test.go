@@ -25,7 +25,8 @@ func TestTreeIsComplete(t *testing.T) {
 	have := map[string]bool{}
 	walk(tree(), func(c *cobra.Command) { have[strings.TrimPrefix(c.CommandPath(), "conclave ")] = true })
 	for _, want := range strings.Fields(`demo dev call pub sub discover guard version completion help exit-codes
-		server/init server/run server/status agent/token agent/enroll agent/ls agent/show agent/quarantine agent/release
+		server/init server/run server/status server/token server/join cluster/members cluster/leader cluster/transfer
+		cluster/remove cluster/sign cluster/apply cluster/recover agent/token agent/enroll agent/ls agent/show agent/quarantine agent/release
 		agent/revoke agent/grant operator/new operator/sign operator/ls operator/add trust/show trust/set context/ls
 		context/use context/show context/add decision/ls decision/show decision/propose decision/approve decision/reject
 		decision/wait decision/verify`) {
@@ -145,6 +146,11 @@ func TestArgumentsAreChecked(t *testing.T) {
 		{"sub a*", ""},
 		{"agent enroll nonsense", ""},
 		{"operator sign", ""},
+		{"server join x --data y --cluster z", "copy the one line that `conclave server token` printed; an agent's token goes to: conclave agent enroll"},
+		{"server join x --data y", "conclave server join --help"},
+		{"server run --data y --cluster nowhere", ""},
+		{"server token --expires 1h --cosign x", "conclave server token --help"},
+		{"cluster recover --data y", "conclave cluster recover --help"},
 		{"operator sign x --data y", ""},
 		{"operator sign --data y", ""},
 		{"-o yaml version", ""},
@@ -176,7 +182,7 @@ func TestWithoutARealm(t *testing.T) {
 	for _, args := range []string{
 		"agent ls", "agent show x", "agent token --name x", "operator ls", "trust show x", "discover", "call a.b",
 		"pub a.b", "sub a.b", "decision ls", "decision show 00000000", "decision propose a.b", "server status",
-		"agent quarantine x --reason y",
+		"agent quarantine x --reason y", "server token", "cluster members", "cluster leader", "cluster transfer", "cluster remove NABC",
 	} {
 		if r := s.refused(exitNotFound, "not_found", strings.Fields(args)...); !strings.Contains(r.Hint, "conclave dev") {
 			t.Errorf("%s: hint %q", args, r.Hint)

@@ -1,32 +1,19 @@
 package node
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
-	"errors"
-	"io/fs"
-
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/datadir"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 )
-
-// record is where a node can be reached and what it is, by its own word. It proves nothing: who connects there demands
-// the node's key.
-type record struct {
-	Node    identity.ID `cbor:"1,keyasint"`
-	Cluster string      `cbor:"2,keyasint"`           // host:port for nodes
-	Client  string      `cbor:"3,keyasint,omitempty"` // host:port for agents
-	Routes  string      `cbor:"4,keyasint,omitempty"` // host:port of the broker for other brokers
-	Server  string      `cbor:"5,keyasint,omitempty"` // name of its log: its key and the id of its directory
-	Version string      `cbor:"6,keyasint,omitempty"`
-	Feature uint64      `cbor:"7,keyasint,omitempty"` // what its program speaks
-	Stamp   int64       `cbor:"8,keyasint"`           // when it said so, by its clock, Unix milliseconds
-}
 
 // progress is how far a node was when it was heard.
 type progress struct {
@@ -38,11 +25,19 @@ type progress struct {
 type acquaintance struct {
 	record
 	progress
-	heard time.Time // when it last answered or asked, by the monotonic clock; zero if never since the start
+	own   bool                   // the record is the node's own word, now or before the start, not what another says
+	heard time.Time              // when it last answered or asked, by the monotonic clock; zero if never since the start
+	moved time.Time              // when its own word last changed the record
+	told  map[identity.ID]string // where others say that it takes connections of nodes, by who says so
+	tries int                    // how often it was looked up while it was not heard
 }
 
-// hearsay is for how long what a node has said of itself holds against what others say of it.
+// hearsay is for how long a node that was heard is looked for where it said that it is, and nowhere else.
 const hearsay = 10 * time.Second
+
+// settling is how long a node's own word stays before another one changes it: one that says something new all the time
+// keeps the others busy with little.
+const settling = 300 * time.Millisecond
 
 // maxRecords bounds the book: the nodes of a roster and those that were.
 const maxRecords = 2 * wire.MaxCosigners
@@ -71,55 +66,105 @@ func openBook(dir string, changed func()) (*book, error) {
 		return nil, fmt.Errorf("%s: %w", bookFile, err)
 	}
 	for _, r := range records {
-		b.known[r.Node] = &acquaintance{record: r}
+		if r.check() == nil {
+			b.known[r.Node] = &acquaintance{record: r, own: true}
+		}
 	}
 	return b, nil
 }
 
-// locate returns where a node takes connections of other nodes.
+// locate returns where a node takes connections of other nodes. One that has not been heard for a while is looked for
+// in turn where it said itself and where each of the others says that it is, so that none of them can hide it.
 func (b *book) locate(id identity.ID) (string, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	a, ok := b.known[id]
-	if !ok || a.Cluster == "" {
+	if !ok {
 		return "", false
 	}
-	return a.Cluster, true
+	if !a.heard.IsZero() && time.Since(a.heard) <= hearsay || len(a.told) == 0 {
+		return a.Cluster, true
+	}
+	places := []string{a.Cluster}
+	for _, teller := range slices.SortedFunc(maps.Keys(a.told), identity.ID.Compare) {
+		if at := a.told[teller]; !slices.Contains(places, at) {
+			places = append(places, at)
+		}
+	}
+	a.tries++
+	return places[(a.tries-1)%len(places)], true
 }
 
 // hear takes what a node says of itself.
-func (b *book) hear(r record, p progress) error { return b.put(r, &p) }
-
-// overhear takes what a node says of others, unless they have spoken for themselves lately.
-func (b *book) overhear(records []record) error {
-	var err error
-	for _, r := range records {
-		err = errors.Join(err, b.put(r, nil))
+func (b *book) hear(r record, p progress) error {
+	if err := r.check(); err != nil {
+		return err
 	}
-	return err
+	b.mu.Lock()
+	a := b.meet(r.Node)
+	if a == nil {
+		b.mu.Unlock()
+		return nil
+	}
+	now, old := time.Now(), a.record
+	a.progress, a.heard = p, now
+	old.Stamp = r.Stamp // a new stamp alone is no news
+	news := old != r
+	if news && now.Sub(a.moved) < settling {
+		b.mu.Unlock()
+		return nil // it says so again
+	}
+	a.record, a.own = r, true
+	if news {
+		a.moved = now
+	}
+	b.mu.Unlock()
+	return b.note(news)
 }
 
-func (b *book) put(r record, said *progress) error {
+// overhear takes what a node says of others. Their own word goes before it: it is where else to look for them.
+func (b *book) overhear(teller identity.ID, records []record) error {
+	if len(records) > maxRecords {
+		return fmt.Errorf("%w: %d records", wire.ErrTooLarge, len(records))
+	}
+	news, now := false, time.Now()
 	b.mu.Lock()
-	a, ok := b.known[r.Node]
+	for _, r := range records {
+		if r.check() != nil || !r.timely(now) {
+			continue
+		}
+		a := b.meet(r.Node)
+		if a == nil {
+			continue
+		}
+		if a.told == nil {
+			a.told = map[identity.ID]string{}
+		}
+		a.told[teller] = r.Cluster
+		if !a.own && r.Stamp > a.Stamp {
+			news = news || a.Cluster != r.Cluster
+			a.record = r
+		}
+	}
+	b.mu.Unlock()
+	return b.note(news)
+}
+
+// meet returns what is known of a node, nothing at first, or nil if the book is full. The lock is held.
+func (b *book) meet(id identity.ID) *acquaintance {
+	a, ok := b.known[id]
 	if !ok {
 		if len(b.known) >= maxRecords {
-			b.mu.Unlock()
 			return nil
 		}
-		a = &acquaintance{}
-		b.known[r.Node] = a
+		a = &acquaintance{record: record{Node: id}}
+		b.known[id] = a
 	}
-	old := a.record
-	switch {
-	case said != nil:
-		a.record, a.progress, a.heard = r, *said, time.Now()
-	case r.Stamp > a.Stamp && time.Since(a.heard) > hearsay:
-		a.record = r
-	}
-	old.Stamp = a.Stamp // a new stamp alone is no news
-	news := old != a.record
-	b.mu.Unlock()
+	return a
+}
+
+// note says that an address is new, if it is, and keeps it.
+func (b *book) note(news bool) error {
 	if !news {
 		return nil
 	}
@@ -162,9 +207,10 @@ func (b *book) of(id identity.ID) acquaintance {
 func (b *book) keep(members []identity.ID) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for id := range b.known {
-		if _, found := slices.BinarySearchFunc(members, id, identity.ID.Compare); !found {
+	for id, a := range b.known {
+		if !slices.Contains(members, id) {
 			delete(b.known, id)
 		}
+		maps.DeleteFunc(a.told, func(teller identity.ID, _ string) bool { return !slices.Contains(members, teller) })
 	}
 }

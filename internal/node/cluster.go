@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -175,18 +174,31 @@ func (c *cluster) hear(from identity.ID, body []byte) error {
 	if g.Node != from {
 		return errSpeaksForOther
 	}
+	if len(g.Known) > maxRecords {
+		return fmt.Errorf("%w: a greeting with %d records", wire.ErrTooLarge, len(g.Known))
+	}
 	members := c.members()
 	others := slices.DeleteFunc(g.Known, func(r record) bool {
 		return r.Node == from || r.Node == c.node.ID() || !slices.Contains(members, r.Node)
 	})
-	return errors.Join(c.book.hear(g.record, g.Progress), c.book.overhear(others))
+	if err := c.book.hear(g.record, g.Progress); err != nil {
+		return err
+	}
+	return c.book.overhear(from, others)
 }
 
-// onAppend appends an entry for a node that does not lead. The ledger checks what is in it.
-func (c *cluster) onAppend(ctx context.Context, _ identity.ID, body []byte) ([]byte, error) {
-	l := c.node.live.log.Load()
-	if l == nil {
+// onAppend appends an entry for a node that does not lead, if an honest one would hand it in. The ledger checks what is
+// in it.
+func (c *cluster) onAppend(ctx context.Context, from identity.ID, body []byte) ([]byte, error) {
+	l, r := c.node.live.log.Load(), c.node.live.registrar.Load()
+	if l == nil || r == nil {
 		return nil, errStarting
+	}
+	if !l.Leads() {
+		return nil, consensus.ErrNotLeader
+	}
+	if err := r.Forwarded(from, body); err != nil {
+		return nil, err
 	}
 	index, err := l.AppendHere(ctx, body)
 	if err != nil {

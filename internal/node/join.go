@@ -66,7 +66,7 @@ func (c *cluster) onJoin(ctx context.Context, oneTime wire.PublicKey, body []byt
 	}
 	c.follow()
 	known := append(c.book.records(), c.self())
-	if err := c.book.overhear([]record{in.Record}); err != nil {
+	if err := c.book.overhear(id, []record{in.Record}); err != nil {
 		return nil, err
 	}
 	return wire.Encode(joinAnswer{

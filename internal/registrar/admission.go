@@ -5,6 +5,7 @@ import (
 
 	"github.com/seed-3e86d5b2/conclave/bus"
 	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/internal/control"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 	"github.com/seed-3e86d5b2/conclave/registry"
@@ -106,7 +107,7 @@ func (r *Registrar) AdmitInvited(raw []byte, connect wire.PublicKey, now int64) 
 // Left says that a process's connection has ended, by itself or because it was cut: nobody is offered it any more.
 func (r *Registrar) Left(principal identity.ID, process wire.Digest) {
 	r.presences.leave(principal, process, r.ID())
-	r.tell(word{Principal: principal, Process: process, Gone: true})
+	r.departures.add(control.Process{Principal: principal, Credential: process})
 }
 
 // Entered says that a process's connection was admitted: the other nodes hear of it.

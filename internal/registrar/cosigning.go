@@ -19,6 +19,7 @@ var peerOps = map[string]func(*Registrar, context.Context, identity.ID, []byte) 
 	opCosign:  (*Registrar).onCosign,
 	opSender:  (*Registrar).onPeerSender,
 	opPresent: (*Registrar).onPresent,
+	opGone:    (*Registrar).onGone,
 }
 
 // PeerOps returns the names of what other nodes may ask, for [Registrar.AnswerPeer].

@@ -23,8 +23,7 @@ var ErrProcesses = fault.New(fault.WindowFull, "registrar: this principal has to
 type process struct {
 	credential wire.Verified[identity.Credential]
 	presence   wire.Verified[discovery.Presence]
-	home       identity.ID // the node that it is connected to
-	gone       bool        // its connection has ended, and it has not come back
+	homes      []identity.ID // the nodes that say it is connected to them; none: its connection has ended
 }
 
 // presences is who is there: the credentials that connected and what their processes announced. It holds at most
@@ -45,7 +44,7 @@ func (p *presences) connect(c wire.Verified[identity.Credential], home identity.
 		return q.credential.Statement().Expires+identity.Skew <= now
 	})
 	if i := slices.IndexFunc(list, func(q *process) bool { return q.credential.ID() == c.ID() }); i >= 0 {
-		list[i].gone, list[i].home = false, home
+		list[i].settle(home)
 	} else {
 		if len(list) >= maxProcesses {
 			list = dropOne(list, now)
@@ -53,7 +52,7 @@ func (p *presences) connect(c wire.Verified[identity.Credential], home identity.
 		if len(list) >= maxProcesses {
 			return fmt.Errorf("%w: %d", ErrProcesses, len(list))
 		}
-		list = append(list, &process{credential: c, home: home})
+		list = append(list, &process{credential: c, homes: []identity.ID{home}})
 	}
 	p.live[id] = list
 	return nil
@@ -61,7 +60,7 @@ func (p *presences) connect(c wire.Verified[identity.Credential], home identity.
 
 // dropOne makes room: it forgets a process whose connection has ended, or else one that no longer announces itself.
 func dropOne(list []*process, now int64) []*process {
-	i := slices.IndexFunc(list, func(q *process) bool { return q.gone })
+	i := slices.IndexFunc(list, func(q *process) bool { return len(q.homes) == 0 })
 	if i < 0 {
 		i = slices.IndexFunc(list, func(q *process) bool {
 			return q.presence.IsZero() || q.presence.Statement().Expires+identity.Skew <= now
@@ -93,7 +92,8 @@ func (p *presences) announce(realm wire.Realm, from identity.ID, raw []byte, hom
 	if !q.presence.IsZero() && v.Statement().Sequence <= q.presence.Statement().Sequence {
 		return fmt.Errorf("%w: presence %d", identity.ErrRollback, v.Statement().Sequence)
 	}
-	q.presence, q.home, q.gone = v, home, false
+	q.presence = v
+	q.settle(home)
 	return nil
 }
 
@@ -125,7 +125,7 @@ func (p *presences) at(home identity.ID) []process {
 	var found []process
 	for _, list := range p.live {
 		for _, q := range list {
-			if q.home == home && !q.gone {
+			if slices.Contains(q.homes, home) {
 				found = append(found, *q)
 			}
 		}
@@ -172,13 +172,26 @@ func matches(p discovery.Presence, f control.Find, now int64) bool {
 	})
 }
 
-// leave takes back the presence of a process whose connection to the node home has ended, unless it has gone to another
-// one meanwhile. It announces itself again when it is back.
+// settle notes that a node says that the process is connected to it.
+func (q *process) settle(home identity.ID) {
+	if !slices.Contains(q.homes, home) {
+		q.homes = append(slices.Clone(q.homes), home) // others may read the list
+	}
+}
+
+// leave takes back what the node home has said of a process: its connection there has ended. Once no node says that the
+// process is there, its presence is dropped, until it announces itself again. Where a process goes from one node to
+// another both may say so for a while; no node can send away what is connected to another.
 func (p *presences) leave(id identity.ID, credential wire.Digest, home identity.ID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if q := p.find(id, credential); q != nil && q.home == home {
-		q.presence, q.gone = wire.Verified[discovery.Presence]{}, true
+	q := p.find(id, credential)
+	if q == nil || !slices.Contains(q.homes, home) {
+		return
+	}
+	q.homes = slices.DeleteFunc(slices.Clone(q.homes), func(o identity.ID) bool { return o == home })
+	if len(q.homes) == 0 {
+		q.presence = wire.Verified[discovery.Presence]{}
 	}
 }
 

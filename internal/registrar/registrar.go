@@ -73,21 +73,22 @@ type Cluster interface {
 
 // Registrar is a running registrar. It is safe for concurrent use.
 type Registrar struct {
-	config    Config
-	started   time.Time
-	ledger    *ledger.Ledger
-	log       consensus.Log
-	clock     *watch
-	panel     panel
-	heads     *heads
-	tickets   *tickets
-	seats     *seats
-	lease     *lease
-	grown     growth // happens when the ledger has changed
-	presences *presences
-	enforcer  atomic.Pointer[Enforcer] // nil until it serves
-	conn      bus.Conn
-	server    *control.Server
+	config     Config
+	started    time.Time
+	ledger     *ledger.Ledger
+	log        consensus.Log
+	clock      *watch
+	panel      panel
+	heads      *heads
+	tickets    *tickets
+	seats      *seats
+	lease      *lease
+	grown      growth // happens when the ledger has changed
+	presences  *presences
+	departures *departures
+	enforcer   atomic.Pointer[Enforcer] // nil until it serves
+	conn       bus.Conn
+	server     *control.Server
 
 	hints   hintQueue
 	wake    chan struct{} // deadlines may have changed
@@ -119,7 +120,7 @@ func Open(ctx context.Context, config Config) (*Registrar, error) {
 	started := time.Now()
 	monotonic := func() time.Duration { return time.Since(started) }
 	r := &Registrar{
-		config: config, started: config.Now(), presences: newPresences(), wake: make(chan struct{}, 1),
+		config: config, started: config.Now(), presences: newPresences(), departures: newDepartures(), wake: make(chan struct{}, 1),
 		failed: make(chan struct{}), hints: newHintQueue(),
 		clock: newWatch(config.Now, monotonic), lease: newLease(config.Lease, monotonic),
 	}
@@ -172,6 +173,7 @@ func (r *Registrar) Serve(conn bus.Conn, e Enforcer) (err error) {
 			return err
 		}
 		r.running.Go(func() { r.keepTime(loops) })
+		r.running.Go(func() { r.tellDepartures(loops) })
 	}
 	r.running.Go(func() { r.broadcast(loops) })
 	r.running.Go(func() { r.watchDeadlines(loops) })

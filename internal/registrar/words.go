@@ -12,13 +12,12 @@ import (
 )
 
 // word is what a node tells the others of one process that is connected to it. The receiver verifies credential and
-// presence; only that the process has gone rests on the node, which could cut it off anyway.
+// presence; only where the process is rests on the node. That it has gone is told by [opGone].
 type word struct {
 	Credential []byte      `cbor:"1,keyasint,omitempty"`
 	Presence   []byte      `cbor:"2,keyasint,omitempty"`
 	Principal  identity.ID `cbor:"3,keyasint"`
 	Process    wire.Digest `cbor:"4,keyasint"`
-	Gone       bool        `cbor:"5,keyasint,omitempty"`
 }
 
 // words is an answer to opPresent.
@@ -71,10 +70,6 @@ func (r *Registrar) hear(subject string, data []byte) {
 
 // take verifies what another node says of a process and remembers it.
 func (r *Registrar) take(from identity.ID, w word) error {
-	if w.Gone {
-		r.presences.leave(w.Principal, w.Process, from)
-		return nil
-	}
 	claimed, err := wire.Parse[identity.Credential](w.Credential, wire.MaxStatement)
 	if err != nil {
 		return err
