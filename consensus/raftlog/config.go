@@ -76,9 +76,10 @@ const (
 	// Timers of a cluster, before Pace. The lease is half of the heartbeat timeout, as in raft's own defaults.
 	heartbeatTimeout = 400 * time.Millisecond
 	leaseTimeout     = 200 * time.Millisecond
-	// commitTimeout is how long a follower waits at most to hear that an entry is committed. It is not multiplied:
-	// it judges nobody.
-	commitTimeout = 10 * time.Millisecond
+	// commitTimeout is how long a follower waits to hear that an entry is committed: up to twice as long. Raft sends an
+	// empty request every time, so the transport passes over those that tell nothing new (see repeat). It is not
+	// multiplied: it judges nobody.
+	commitTimeout = time.Millisecond
 
 	// defaultPatience is Config.Patience if that is 0.
 	defaultPatience = 5 * time.Second

@@ -34,7 +34,21 @@ type transport struct {
 	preVote raft.WithPreVote
 	failed  <-chan struct{}
 	shut    func()
+
+	mu   sync.Mutex
+	last map[raft.ServerID]*repeat
 }
+
+// repeat is the last request that a follower has agreed to, while nothing else was sent to it.
+type repeat struct {
+	term, entry, entryTerm, commit uint64
+	response                       raft.AppendEntriesResponse
+	at                             time.Time
+}
+
+// repeatAfter is after how long a request is sent again that tells nothing new. It is short against the leader's lease,
+// which counts from answers, also from those given here.
+const repeatAfter = 20 * time.Millisecond
 
 var _ raft.WithPreVote = (*transport)(nil)
 
@@ -71,7 +85,9 @@ func newTransport(cfg *Config, failed <-chan struct{}, logger hclog.Logger) *tra
 
 func wrapTransport(inner raft.Transport, failed <-chan struct{}, shut func()) *transport {
 	preVote, _ := inner.(raft.WithPreVote)
-	return &transport{Transport: inner, preVote: preVote, failed: failed, shut: shut}
+	return &transport{
+		Transport: inner, preVote: preVote, failed: failed, shut: shut, last: make(map[raft.ServerID]*repeat),
+	}
 }
 
 // AppendEntries implements [raft.Transport].
@@ -81,7 +97,55 @@ func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, r
 	if err := t.silent(); err != nil {
 		return err
 	}
+	if len(request.Entries) == 0 && request.PrevLogEntry > 0 {
+		return t.tell(id, target, request, response)
+	}
+	t.forget(id, request)
 	return t.Transport.AppendEntries(id, target, request, response)
+}
+
+// tell sends a request without entries, which tells a follower how far the log is committed, unless it has agreed to the
+// same one just now: raft makes one every one to two [commitTimeout], so that followers hear of a commit at once.
+func (t *transport) tell(id raft.ServerID, target raft.ServerAddress, request *raft.AppendEntriesRequest,
+	response *raft.AppendEntriesResponse,
+) error {
+	now := repeat{
+		term: request.Term, entry: request.PrevLogEntry, entryTerm: request.PrevLogTerm,
+		commit: request.LeaderCommitIndex, at: time.Now(),
+	}
+	t.mu.Lock()
+	before := t.last[id]
+	t.mu.Unlock()
+	if before != nil && before.same(now) && now.at.Sub(before.at) < repeatAfter {
+		*response = before.response
+		return nil
+	}
+	if err := t.Transport.AppendEntries(id, target, request, response); err != nil || !response.Success {
+		t.drop(id)
+		return err
+	}
+	now.response = *response
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.last[id] = &now
+	return nil
+}
+
+func (r *repeat) same(other repeat) bool {
+	return r.term == other.term && r.entry == other.entry && r.entryTerm == other.entryTerm && r.commit == other.commit
+}
+
+// forget drops what is remembered of a follower that is sent something else than a heartbeat.
+func (t *transport) forget(id raft.ServerID, request *raft.AppendEntriesRequest) {
+	if len(request.Entries) > 0 {
+		t.drop(id)
+	}
+}
+
+func (t *transport) drop(id raft.ServerID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.last, id)
 }
 
 // RequestVote implements [raft.Transport].
