@@ -79,7 +79,7 @@ const (
 	// commitTimeout is how long a follower waits to hear that an entry is committed: up to twice as long. Raft sends an
 	// empty request every time, so the transport passes over those that tell nothing new (see repeat). It is not
 	// multiplied: it judges nobody.
-	commitTimeout = time.Millisecond
+	commitTimeout = 2 * time.Millisecond
 
 	// defaultPatience is Config.Patience if that is 0.
 	defaultPatience = 5 * time.Second

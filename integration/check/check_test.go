@@ -41,6 +41,11 @@ func stale(e check.Event) check.Event {
 	return e
 }
 
+func by(node string, e check.Event) check.Event {
+	e.Node = node
+	return e
+}
+
 func final(node string, e check.Event) check.Event {
 	e.Final, e.Stale, e.Node = true, true, node
 	return e
@@ -115,6 +120,9 @@ var pairs = []struct {
 	{"one value an index", "a node goes back",
 		[]check.Event{stale(look("a", 1, 2, "p", "active", 4)), stale(look("a", 3, 4, "p", "quarantined", 5))},
 		[]check.Event{stale(look("a", 1, 2, "p", "quarantined", 5)), stale(look("a", 3, 4, "p", "active", 4))}},
+	{"one value an index", "a node goes back, and not one of two",
+		[]check.Event{by("", stale(look("a", 1, 2, "p", "quarantined", 5))), by("n2", stale(look("a", 3, 4, "p", "active", 4))), by("", stale(look("a", 5, 6, "p", "active", 4)))},
+		[]check.Event{by("n2", stale(look("a", 1, 2, "p", "quarantined", 5))), by("n2", stale(look("a", 3, 4, "p", "active", 4)))}},
 
 	{"kept", "a node lacks a change in the end",
 		[]check.Event{set("a", 1, 2, "p", "active", 0, 4), final("n1", look("j", 9, 9, "p", "active", 4)), final("n2", look("j", 9, 9, "p", "active", 4))},

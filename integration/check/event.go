@@ -14,7 +14,7 @@ type Op string
 // The kinds of events. Which fields each one uses is said beside it; Agent, Start, End and Result are always used.
 const (
 	Write       Op = "write"       // a registry command: Key (principal), Fields it sets, Expect, Index
-	Look        Op = "look"        // a read of one principal: Key, Fields, Index (of its last change), Node, Stale, Final
+	Look        Op = "look"        // a read of one principal: Key, Fields, Index (of its last change), Node if known, Stale, Final
 	Call        Op = "call"        // a request: ID, To
 	Publish     Op = "publish"     // a message of a topic: ID, Topic, Counter
 	Handle      Op = "handle"      // the application got it: ID, From, Topic (empty: a request), Counter

@@ -193,6 +193,9 @@ func OneValueAnIndex(history []Event) []Violation {
 		} else if !maps.Equal(other.Fields, e.Fields) {
 			found = append(found, Violation{"one value an index", fmt.Sprintf("%s, changed at %d, was told in two ways", e.Key, e.Index), []Event{other, e}})
 		}
+		if e.Node == "" {
+			continue // nobody knows who told it
+		}
 		who := seen{e.Agent, e.Node, e.Key}
 		if before, told := last[who]; told && before.End <= e.Start && e.Index < before.Index {
 			found = append(found, Violation{"one value an index", fmt.Sprintf("%s told %s an older state of %s", e.Node, e.Agent, e.Key), []Event{before, e}})

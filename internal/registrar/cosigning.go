@@ -49,7 +49,8 @@ func (r *Registrar) onCosign(ctx context.Context, from identity.ID, body []byte)
 	var err error
 	switch in.Kind {
 	case wire.Head:
-		out, err = cosigned(ctx, r, from, in.Statement, func(h audit.Head) uint64 { return h.Size }, r.heads.cosign)
+		out, err = cosigned(ctx, r, from, in.Statement, func(h audit.Head) uint64 { return h.Size },
+			func(raw []byte) (cosignAnswer, error) { return r.heads.cosign(from, raw) })
 	case wire.Ticket:
 		out, err = cosigned(ctx, r, from, in.Statement, func(t trust.Ticket) uint64 { return t.Index },
 			func(raw []byte) (cosignAnswer, error) { return r.tickets.cosign(raw, r.nowMilli()) })

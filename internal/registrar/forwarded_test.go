@@ -15,7 +15,13 @@ func TestForwardedEntriesAreThoseOfHonestNodes(t *testing.T) {
 	inTrio(t, func(t *testing.T, w *trio) {
 		leader, from := w.at[0], w.at[1]
 		now := time.Now().UnixMilli()
-		tick := func(s *seat, at int64) []byte { return must(s.tick(at)) }
+		tick := func(s *seat, at int64) []byte {
+			raw, err := s.tick(at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return raw
+		}
 		w.World.Now = now
 		root := w.Roots[0]
 		command := func(author, signer identity.Signer) []byte {

@@ -38,10 +38,11 @@ type heads struct {
 	proof  func(map[string][]byte) // keeps what shows that states differ
 	signed atomic.Uint64           // heads since the start
 
-	mu    sync.Mutex // guards what this node signs
-	last  audit.Head // the newest that this node has signed
-	raw   []byte     // the same, signed by this node alone
-	stale bool       // last is of a size that the ledger has not reached since the start
+	mu    sync.Mutex           // guards what this node signs
+	last  audit.Head           // the newest that this node has signed
+	raw   []byte               // the same, signed by this node alone
+	stale bool                 // last is of a size that the ledger has not reached since the start
+	liars map[identity.ID]bool // peers whose false head was kept since the start
 
 	asking sync.Mutex // one round at a time; who waits for it mostly finds its head signed
 	agreed atomic.Pointer[agreedHead]
@@ -57,7 +58,7 @@ type agreedHead struct {
 // openHeads checks that the ledger continues the last head kept. A node of several may be behind it until the others
 // have told it what it missed; it signs nothing until then.
 func openHeads(keeper Keeper, p panel, failed func(error), proof func(map[string][]byte)) (*heads, error) {
-	h := &heads{keeper: keeper, panel: p, failed: failed, proof: proof}
+	h := &heads{keeper: keeper, panel: p, failed: failed, proof: proof, liars: map[identity.ID]bool{}}
 	raw, err := keeper.Load()
 	if err != nil {
 		return nil, fmt.Errorf("registrar: last signed head: %w", err)
@@ -214,8 +215,9 @@ const catchUp = 2 * time.Second
 
 var errTooOld = fault.New(fault.Superseded, "registrar: a head so old is not remembered; ask for a newer one")
 
-// cosign signs a head that a peer has signed, or shows the other one of that size that this node knows.
-func (h *heads) cosign(raw []byte) (cosignAnswer, error) {
+// cosign signs a head that a peer has signed, or shows the other one of that size that this node knows. The first such
+// head of each peer is kept as evidence: the peer's signature is beneath it.
+func (h *heads) cosign(from identity.ID, raw []byte) (cosignAnswer, error) {
 	c, err := wire.ParseCosigned[audit.Head](raw, wire.MaxStatement)
 	if err != nil {
 		return cosignAnswer{}, err
@@ -232,6 +234,10 @@ func (h *heads) cosign(raw []byte) (cosignAnswer, error) {
 	realm := h.panel.ledger.Authority().Realm
 	if own != c.Claim {
 		instead, err := h.panel.signer.Cosign(realm, own)
+		if err == nil && !h.liars[from] {
+			h.liars[from] = true
+			h.proof(map[string][]byte{h.panel.signer.ID().String(): instead, from.String(): raw})
+		}
 		return cosignAnswer{Instead: instead}, err
 	}
 	signed, err := identity.AddTo[audit.Head](h.panel.signer, realm, raw)

@@ -5,6 +5,9 @@
 // Ours and the peer run in turn, round by round, with the same contents and the same number of messages under way; the
 // firstAfter round of each is thrown away. What is reported is the median of the rounds with the least and the greatest.
 // Whatever is sent must be heard exactly once, or the run fails.
+//
+// Where a realm of several nodes is measured, each node is a process of its own, started with `server run`, so that it
+// can be killed as a machine that fails is.
 package bench
 
 import (
@@ -21,11 +24,15 @@ import (
 
 // Config of a run. Zero values mean the defaults.
 type Config struct {
-	Rounds   int    // that count; 5
+	Rounds   int    // that count; the benchmark's own
 	Messages int    // of each contender in each round; the benchmark's own
 	Size     int    // bytes of a message's content; 256, at least 24 and at most 64 KiB
 	Agents   int    // where there are many; the benchmark's own
-	Self     string // a program that runs [Serve] for the arguments that [Arguments] gives: conclave itself
+	Nodes    int    // of the realm, 1 or 3, where that may be chosen; 3
+	Clients  int    // that submit commands at the same time, where that may be chosen; 64
+	Etcd     string // path of etcd's program to compare with; empty: not compared
+	Rqlite   string // path of rqlited to compare with; empty: not compared
+	Self     string // conclave itself: a program that runs [Serve] for [ServerCommand], and a node for `server run`
 	Progress func(Progress)
 
 	patience time.Duration // without a message heard, after which a run has failed; 30 s
@@ -42,9 +49,9 @@ type Benchmark struct {
 	Name    string `json:"name"`
 	Summary string `json:"summary"` // one line
 
-	messages, agents int // defaults
-	files            int // open at a time for each agent
-	measure          func(ctx context.Context, b *bout) (Result, error)
+	rounds, messages, agents int // defaults
+	files                    int // open at a time for each agent
+	measure                  func(ctx context.Context, b *bout) (Result, error)
 }
 
 // The sizes that a content may have, in bytes: its heading must fit, and so must the envelope into a message.
@@ -56,15 +63,19 @@ const (
 // List returns the benchmarks in the order of their telling.
 func List() []Benchmark {
 	return []Benchmark{
-		{"stream", "one agent to one agent, as fast as it goes, on a topic that the policy leaves plain", 200_000, 2, bothFiles,
+		{"stream", "one agent to one agent, as fast as it goes, on a topic that the policy leaves plain", 5, 200_000, 2, bothFiles,
 			func(ctx context.Context, b *bout) (Result, error) { return measureStream(ctx, b, plainTopic) }},
-		{"stream-encrypted", "the same on an ordinary topic, which is encrypted", 200_000, 2, bothFiles,
+		{"stream-encrypted", "the same on an ordinary topic, which is encrypted", 5, 200_000, 2, bothFiles,
 			func(ctx context.Context, b *bout) (Result, error) { return measureStream(ctx, b, "bench.sealed") }},
-		{"scatter", "one agent to many agents, each a process of its own", 2_000, 1_000, bothFiles, measureScatter},
-		{"gather", "many signers to one agent, one message of each under way", 10_000, 1_000, bothFiles, measureGather},
-		{"rtt", "request and reply, one after the other", 2_000, 2, bothFiles, measureRTT},
-		{"agents", "what an idle connected agent costs its node", 0, 1_000, ownFiles, measureAgents},
-		{"start", "from a node's start to the first message delivered", 0, 2, bothFiles, measureStart},
+		{"scatter", "one agent to many agents, each a process of its own", 5, 2_000, 1_000, bothFiles, measureScatter},
+		{"gather", "many signers to one agent, one message of each under way", 5, 10_000, 1_000, bothFiles, measureGather},
+		{"rtt", "request and reply, one after the other", 5, 2_000, 2, bothFiles, measureRTT},
+		{"agents", "what an idle connected agent costs its node", 5, 0, 1_000, ownFiles, measureAgents},
+		{"start", "from a node's start to the first message delivered", 5, 0, 2, bothFiles, measureStart},
+		{"registry", "commands of many clients through the log of three nodes", 5, 3_200, 0, 0, measureRegistry},
+		{"failover", "from the end of the node that leads to the next command accepted", 20, 0, 0, 0, measureFailover},
+		{"decision", "from a proposal to its certificate, with five voters at three nodes", 100, 0, 0, 0, measureDecision},
+		{"quarantine", "from an operator's command to an agent's last message, at three nodes", 50, 0, 0, 0, measureQuarantine},
 	}
 }
 
@@ -105,10 +116,12 @@ func (c Config) withDefaults(b Benchmark) (Config, error) {
 		value                 *int
 		otherwise, least, top int
 	}{
-		{"rounds", &c.Rounds, 5, 1, 1000},
+		{"rounds", &c.Rounds, b.rounds, 1, 1000},
 		{"messages", &c.Messages, b.messages, 0, 100_000_000},
 		{"size", &c.Size, 256, minSize, maxSize},
-		{"agents", &c.Agents, b.agents, 1, 100_000},
+		{"agents", &c.Agents, b.agents, min(1, b.agents), 100_000},
+		{"nodes", &c.Nodes, 3, 1, 3},
+		{"clients", &c.Clients, 64, 1, 1000},
 	} {
 		if *v.value == 0 {
 			*v.value = v.otherwise
@@ -117,6 +130,10 @@ func (c Config) withDefaults(b Benchmark) (Config, error) {
 			return c, fault.New(fault.Usage, fmt.Sprintf("--%s is from %d to %d", v.name, v.least, v.top)).
 				WithHint("conclave bench --help")
 		}
+	}
+	if c.Nodes == 2 {
+		return c, fault.New(fault.Usage, "--nodes is 1 or 3: two nodes stop when one of them does").
+			WithHint("conclave bench --help")
 	}
 	if b.agents <= 2 {
 		c.Agents = b.agents
@@ -137,6 +154,7 @@ type bout struct {
 	dir     string // private, gone at the end
 	endings []func() error
 	sound   bool // the rounds were held: what was sent must have been heard
+	started processes
 }
 
 // later has something done at the end: what came last goes first.
@@ -168,9 +186,10 @@ func closing() (context.Context, context.CancelFunc) {
 }
 
 // machine says where it runs, and what else ran there since the load was looked at.
-func machine(since load) Machine {
+func (b *bout) machine(since load) Machine {
 	return Machine{
-		Cores: cores(), Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Others: others(since, look()),
+		Cores: cores(), Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
+		Others: others(since, b.look()),
 	}
 }
 

@@ -7,20 +7,30 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/internal/node"
 )
 
-// TestMain lets the test binary stand in for conclave: `bench-server KIND DIR`.
+// TestMain lets the test binary stand in for conclave: `bench-server KIND DIR`, and `server run --data DIR`.
 func TestMain(m *testing.M) {
+	if len(os.Args) > 2 && os.Args[1] == "server" {
+		if err := runNode(os.Args[len(os.Args)-1]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if len(os.Args) == 4 && os.Args[1] == ServerCommand {
 		if err := Serve(context.Background(), os.Args[2], os.Args[3], os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -29,6 +39,22 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
+}
+
+// runNode runs a node until it is told to end, as `server run --json` does.
+func runNode(dir string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	n, err := node.Open(ctx, node.Config{Dir: dir})
+	if err != nil {
+		return err
+	}
+	err = json.NewEncoder(os.Stdout).Encode(map[string]string{"address": n.Addr(), "node": n.ID().String()})
+	select {
+	case <-ctx.Done():
+	case <-n.Done():
+	}
+	return errors.Join(err, n.Err(), n.Close())
 }
 
 // tiny is a run that takes no time and says nothing about speed.
@@ -164,6 +190,10 @@ func TestRefusedConfigs(t *testing.T) {
 		{"rtt", func(c *Config) { c.Size = maxSize + 1 }},
 		{"agents", func(c *Config) { c.Agents = -1 }},
 		{"agents", func(c *Config) { c.Self = "" }},
+		{"failover", func(c *Config) { c.Self = "" }},
+		{"registry", func(c *Config) { c.Nodes = 2 }},
+		{"registry", func(c *Config) { c.Nodes = 5 }},
+		{"registry", func(c *Config) { c.Clients = -1 }},
 	} {
 		c := tiny(t)
 		row.change(&c)

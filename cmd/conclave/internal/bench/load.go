@@ -11,14 +11,15 @@ import (
 type load struct {
 	at   time.Time
 	all  time.Duration // by everybody on this machine; 0 if that is not known
-	self time.Duration // by this process and those of its children that have ended
+	self time.Duration // by this process and its children
 }
 
 // tick is the unit of /proc/stat: a hundredth of a second on every system that has it.
 const tick = 10 * time.Millisecond
 
-func look() load {
-	l := load{at: time.Now(), self: cpuTime() + childrenTime()}
+// look says how much was used up to now, by this process and those that the bout has started as its own.
+func (b *bout) look() load {
+	l := load{at: time.Now(), self: cpuTime() + childrenTime() + b.started.used()}
 	if text, err := os.ReadFile("/proc/stat"); err == nil {
 		l.all = busyTime(string(text))
 	}

@@ -25,7 +25,7 @@ const rate = 60_000_000
 // atOnce is how many agents are enrolled, connected or closed at the same time.
 const atOnce = 16
 
-// openRealm is one with a single node, on disk in the bout's directory.
+// realm is one with a node, on disk in the bout's directory.
 type realm struct {
 	bout     *bout
 	dir      string // the node's
@@ -41,19 +41,15 @@ type door struct {
 	pin     identity.ID
 }
 
-// foundRealm makes a realm. Its node does not run yet.
-func foundRealm(b *bout) (*realm, error) {
+// foundRealm makes a realm. Its node, which will listen at the place, does not run yet.
+func foundRealm(b *bout, rules policy.Policy, at node.Place) (*realm, error) {
 	operator, _, err := identity.GenerateSigner(identity.Operator)
-	if err != nil {
-		return nil, err
-	}
-	rules, err := rules()
 	if err != nil {
 		return nil, err
 	}
 	r := &realm{bout: b, dir: filepath.Join(b.dir, "node"), operator: operator}
 	p := node.Plan{
-		Policy: rules, Roots: []identity.ID{operator.ID()}, Place: node.Place{Listen: "127.0.0.1:0"}, Now: time.Now().UnixMilli(),
+		Policy: rules, Roots: []identity.ID{operator.ID()}, Place: at, Now: time.Now().UnixMilli(),
 	}
 	if _, err := rand.Read(p.Nonce[:]); err != nil {
 		return nil, err
@@ -88,7 +84,11 @@ func (r *realm) open(ctx context.Context) (*node.Node, error) {
 // openRealm makes a realm whose node runs until the bout's end.
 func openRealm(ctx context.Context, b *bout) (*realm, error) {
 	b.say("making a realm", 0, 0)
-	r, err := foundRealm(b)
+	p, err := rules()
+	if err != nil {
+		return nil, err
+	}
+	r, err := foundRealm(b, p, node.Place{Listen: "127.0.0.1:0"})
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,9 @@
 package bench
 
-// Result is what a benchmark found. Ours, Peer and those of the rounds are in Unit; Ratio is Ours over Peer.
+import "encoding/json"
+
+// Result is what a benchmark found. Ours, Peer and those of the rounds are in Unit; Ratio is Ours over Peer. Without
+// a peer its name is empty, and its figures are 0 here and null in JSON.
 type Result struct {
 	Name  string  `json:"name"`
 	What  string  `json:"what"` // what was compared, for people
@@ -32,11 +35,44 @@ type Result struct {
 	FloorP50    float64 `json:"floor_p50,omitempty"`
 	CryptoRatio float64 `json:"crypto_ratio,omitempty"`
 
+	// Of realms of several nodes only: how long the disk takes to make 4 KiB durable, the median in microseconds; how
+	// many nodes and clients there were; what became of their commands, "lost" being those acknowledged and gone; and
+	// what is to be known of the figures.
+	Fsync    float64        `json:"fsync_us,omitempty"`
+	Nodes    int            `json:"nodes,omitempty"`
+	Clients  int            `json:"clients,omitempty"`
+	Commands map[string]int `json:"commands,omitempty"`
+	Note     string         `json:"note,omitempty"`
+
 	Messages int     `json:"messages"` // of each contender in each round
 	Size     int     `json:"size"`     // bytes of content
 	Agents   int     `json:"agents"`
 	Window   int     `json:"window"` // messages under way at most, for ours and the peer alike
 	Machine  Machine `json:"machine"`
+}
+
+// MarshalJSON writes null for what a peer would have been.
+func (r Result) MarshalJSON() ([]byte, error) {
+	type bare Result
+	if r.PeerName != "" {
+		return json.Marshal(bare(r))
+	}
+	type lone struct {
+		Ours float64 `json:"ours"`
+		Peer any     `json:"peer"`
+	}
+	rounds := make([]lone, len(r.Rounds))
+	for i, round := range r.Rounds {
+		rounds[i].Ours = round.Ours
+	}
+	return json.Marshal(struct {
+		bare
+		Peer    any    `json:"peer"`
+		Ratio   any    `json:"ratio"`
+		PeerP50 any    `json:"peer_p50"`
+		PeerP99 any    `json:"peer_p99"`
+		Rounds  []lone `json:"rounds"`
+	}{bare: bare(r), Rounds: rounds})
 }
 
 // Round is one round's values.
@@ -73,6 +109,8 @@ type Variant struct {
 	CPU    float64 `json:"cpu_us,omitempty"`
 	Ratio  float64 `json:"ratio,omitempty"` // to what Of names, if anything
 	Of     string  `json:"of,omitempty"`
+	P50    float64 `json:"p50,omitempty"` // of what each of its rounds timed, if anything
+	P99    float64 `json:"p99,omitempty"`
 }
 
 // Crypto is what one Ed25519 signature and one check of it cost by the standard library, on one core, in nanoseconds.

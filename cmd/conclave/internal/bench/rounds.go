@@ -12,6 +12,7 @@ type sample struct {
 	value  float64   // in the contender's unit
 	cpu    float64   // microseconds of processor time a message
 	delays []float64 // in the plan's scale
+	beside []float64 // as many as the plan names
 	crypto Crypto    // of who measures it
 }
 
@@ -29,15 +30,21 @@ type plan struct {
 	delay, scale      string // what p50 and p99 are of, and their unit
 	lower             bool   // is better
 	window            int
-	ours, peer        contender
+	ours, peer        contender // the peer may be nobody
 	variants          []contender
+	beside            []string // names of what ours measures in addition in each round, in the plan's unit
+}
+
+// nobody stands where there is no peer to compare with.
+func nobody() contender {
+	return contender{run: func(context.Context) (sample, error) { return sample{}, nil }}
 }
 
 // hold runs the rounds and says what came out. The signatures are measured in each round as well.
 func (b *bout) hold(ctx context.Context, p plan) (Result, error) {
 	all := append([]contender{p.ours, p.peer}, p.variants...)
 	all = append(all, signing(b, "signatures", func(Crypto) float64 { return 0 }))
-	before := look()
+	before := b.look()
 	samples, err := b.compete(ctx, all)
 	if err != nil {
 		return Result{}, err
@@ -46,14 +53,26 @@ func (b *bout) hold(ctx context.Context, p plan) (Result, error) {
 	r := Result{
 		Name: b.name, What: p.what, Unit: p.unit, Lower: p.lower, PeerName: p.peer.name, Bound: p.bound,
 		Delay: p.delay, DelayUnit: p.scale, Variants: []Variant{},
-		Messages: b.Messages, Size: b.Size, Agents: b.Agents, Window: p.window, Machine: machine(before),
+		Messages: b.Messages, Size: b.Size, Agents: b.Agents, Window: p.window, Machine: b.machine(before),
 	}
 	r.weigh(samples[0], samples[1])
 	r.Crypto = cryptoOf(samples[len(samples)-1])
+	for i, name := range p.beside {
+		r.Variants = append(r.Variants, p.variant(contender{name: name}, beside(samples[0], i), nil, nil))
+	}
 	for i, v := range p.variants {
 		r.Variants = append(r.Variants, p.variant(v, samples[i+2], all, samples))
 	}
 	return r, nil
+}
+
+// beside returns what was measured in addition, as samples of its own.
+func beside(samples []sample, nth int) []sample {
+	list := make([]sample, len(samples))
+	for i, s := range samples {
+		list[i] = sample{value: s.beside[nth], delays: s.beside[nth : nth+1]}
+	}
+	return list
 }
 
 // weigh fills in what follows from the rounds of ours and of the peer.
@@ -82,6 +101,11 @@ func (p plan) variant(c contender, own []sample, all []contender, samples [][]sa
 	if c.unit != "" {
 		v.Unit = c.unit
 	}
+	var delays []float64
+	for _, s := range own {
+		delays = append(delays, s.delays...)
+	}
+	v.P50, v.P99 = percentile(delays, 50), percentile(delays, 99)
 	for i, other := range all {
 		if c.of != "" && other.name == c.of {
 			v.Ratio = over(v.Value, median(pick(samples[i], func(s sample) float64 { return s.value })))
