@@ -17,8 +17,9 @@ const maxSecrets = 64
 
 // heard is one process's topic, as a subscription hears it.
 type heard struct {
-	turn   lane // for joining
-	joined bool // under turn
+	turn   lane   // for joining
+	joined bool   // under turn
+	newest uint64 // counter of the newest message handed over, under the subscription's mu
 }
 
 var (

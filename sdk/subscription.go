@@ -3,6 +3,7 @@ package sdk
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -142,7 +143,28 @@ func (r *Subscription) accept(d *delivery) {
 	if d.err != nil {
 		r.refuse(d.err, joined)
 	}
+	fresh := slices.ContainsFunc(opened, func(o envelope.Opened) bool { return o.Err == nil })
+	if fresh && r.late(d.checked.Envelope(), uint64(len(opened))) {
+		return
+	}
 	r.hand(opened, d.topic, joined)
+}
+
+// late reports whether messages, the first of which is given, are older than what was handed over of their publisher's
+// process on this topic. They took another way, one that a fault had held up: a reader that handles them now would see
+// the past again, so they count as lost. Two sessions that hear the same, while one replaces the other, are no such case.
+func (r *Subscription) late(first envelope.Envelope, count uint64) bool {
+	h := r.heard(envelope.Stream{Credential: first.Credential, To: first.To})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	last := first.Counter + count - 1
+	if last < h.newest && r.agent.link.now() >= r.overlap.Load() {
+		r.dropped += count
+		r.agent.link.options.logger.Warn("messages came too late and are not delivered", "pattern", r.pattern, "count", count)
+		return true
+	}
+	h.newest = max(h.newest, last)
+	return false
 }
 
 // commit lets a delivery that was checked be handled. What has changed about its sender while it waited is d.err.
