@@ -13,6 +13,10 @@ import (
 // agent without rights can still renew its ticket.
 const ControlRate = 600
 
+// OperatorRate is how many messages a minute an operator may send: all of them are control requests, and scripts act for
+// people.
+const OperatorRate = 6000
+
 // Permissions is which subjects a connection may use: lists of what is allowed, "*" for one word and a last ">" for
 // one or more. What is on no list is refused; there are no denials. The zero value allows nothing.
 //

@@ -242,7 +242,8 @@ func (p serverCommands) operate() *cobra.Command {
 	var at node.Place
 	c := &cobra.Command{
 		Use: "run", Short: "Run a node until it is told to end", Args: cobra.NoArgs,
-		Long: "Run the node of a data directory in the foreground. It prints one line on stdout when agents can connect,\n" +
+		Long: "Run the node of a data directory in the foreground. It prints one line on stdout when agents can connect\n" +
+			"(a node that is still joining: when it runs; one of several: when a majority does),\n" +
 			"logs to stderr, and ends on SIGINT or SIGTERM; it ends by itself when its log or trail fails.\n\n" +
 			"With a cluster address, by --cluster or in conclave.yaml, other nodes can join; without one it stays alone.\n\n" +
 			"/metrics, /healthz and /readyz are served over HTTP to this machine alone, on a port that the line names.",
@@ -297,7 +298,11 @@ func serve(ctx context.Context, config node.Config, tell func(*node.Node) error)
 	if err != nil {
 		return err
 	}
-	if err := tell(n); err != nil {
+	err = n.Serving(ctx)
+	if err == nil {
+		err = tell(n)
+	}
+	if err != nil && ctx.Err() == nil {
 		return errors.Join(err, n.Close())
 	}
 	select {

@@ -125,7 +125,7 @@ func (l *Log) forward(ctx context.Context, entry []byte) (result []byte, index u
 		ctx, cancel := context.WithTimeout(ctx, l.cfg.Patience)
 		defer cancel()
 		before := l.machine.progress.now()
-		index, err := l.cfg.Forward(ctx, leader, entry)
+		index, err := l.handTo(ctx, leader, entry)
 		switch {
 		case errors.Is(err, consensus.ErrNotLeader), errors.Is(err, consensus.ErrTooLarge):
 			return err
@@ -149,6 +149,29 @@ func (l *Log) forward(ctx context.Context, entry []byte) (result []byte, index u
 	}
 	r := <-replied
 	return r.result, r.index, nil
+}
+
+// handTo calls Config.Forward, and gives up when another node is known to lead: the one that was asked may have stopped
+// without a word, and what it answers later is worth nothing.
+func (l *Log) handTo(ctx context.Context, leader string, entry []byte) (index uint64, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	defer cancel()
+	watch.Go(func() {
+		for {
+			changed := l.leaderChanged()
+			if now, known := l.Leader(); known && now != leader {
+				cancel()
+			}
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return l.cfg.Forward(ctx, leader, entry)
 }
 
 // Snapshot writes the machine's state to the disk now, instead of when raft finds it worthwhile. It does nothing

@@ -57,10 +57,11 @@ func (r *Registrar) Admit(raw []byte, connect wire.PublicKey, now int64) (Admiss
 		return a, err
 	}
 	rights := r.ledger.Policy().Rights(m.Level)
+	a.Rate = rights.Rate + bus.ControlRate
 	if m.ID.Role() != identity.Agent {
-		rights = trust.Rights{}
+		rights, a.Rate = trust.Rights{}, bus.OperatorRate
 	}
-	a.Process, a.Expires, a.Rate = v.ID(), c.Expires, rights.Rate+bus.ControlRate
+	a.Process, a.Expires = v.ID(), c.Expires
 	a.Permissions = bus.Party{
 		Realm: r.Realm(), Node: r.ID(), Principal: m.ID, Process: v.ID(), Status: m.Status, Rights: rights,
 	}.Permissions()

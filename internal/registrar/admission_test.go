@@ -30,7 +30,7 @@ func TestAdmission(t *testing.T) {
 		}
 		operator := w.process(w.Roots[0])
 		o, err := w.r.Admit(operator.Credential().Raw(), operator.Connect().Public(), w.now())
-		if err != nil || o.Rate != bus.ControlRate || !o.Permissions.Within(bus.Party{
+		if err != nil || o.Rate != bus.OperatorRate || !o.Permissions.Within(bus.Party{
 			Realm: w.Realm, Node: w.r.ID(), Principal: w.Roots[0].ID(), Process: o.Process, Status: trust.Active,
 		}.Permissions()) {
 			t.Errorf("operator: %+v %v", o, err)

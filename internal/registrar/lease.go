@@ -2,6 +2,7 @@ package registrar
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,18 +25,18 @@ const renewals = 6
 type lease struct {
 	length time.Duration
 	now    func() time.Duration // monotonic
-	end    func()               // called once when it runs out
-	begin  func()               // called once when it is held again
+
+	changed func() // called after it has run out and after it is held again, maybe late
 
 	mu    sync.Mutex
 	until time.Duration
 	holds bool
-	timer *time.Timer // runs end; nil while it does not hold
+	timer *time.Timer // runs expire; nil before it was first held
 	over  bool        // closed
 }
 
 func newLease(length time.Duration, now func() time.Duration) *lease {
-	return &lease{length: length, now: now, begin: func() {}, end: func() {}}
+	return &lease{length: length, now: now, changed: func() {}}
 }
 
 // renew counts the lease from the moment sent, by its own clock.
@@ -57,7 +58,7 @@ func (l *lease) renew(sent time.Duration) {
 	}
 	l.mu.Unlock()
 	if began {
-		l.begin()
+		l.changed()
 	}
 }
 
@@ -75,7 +76,7 @@ func (l *lease) expire() {
 	}
 	l.holds = false
 	l.mu.Unlock()
-	l.end()
+	l.changed()
 }
 
 // left returns how much is left, 0 if nothing.
@@ -88,7 +89,7 @@ func (l *lease) left() time.Duration {
 	return max(l.until-l.now(), 0)
 }
 
-// close stops the timer: neither begin nor end is called from now on.
+// close stops the timer: no call of changed begins from now on.
 func (l *lease) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -101,7 +102,44 @@ func (l *lease) close() {
 // alone reports whether this node is the realm's only one, and so waits for nobody.
 func (r *Registrar) alone() bool {
 	a := r.ledger.Authority()
-	return len(a.Nodes) == 1 && a.Nodes[0] == r.ID()
+	return a.Number >= r.config.Roster && len(a.Nodes) == 1 && a.Nodes[0] == r.ID()
+}
+
+// door is whether clients are let in, as the enforcer was told last. The zero value is an open one.
+type door struct {
+	mu   sync.Mutex
+	shut bool
+	lone bool // the realm had no other node
+}
+
+// widened notes whether this node is alone, and reports whether it was until now and is no more.
+func (d *door) widened(alone bool) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	was := d.lone
+	d.lone = alone
+	return was && !alone
+}
+
+// attune opens or shuts the door by whether this node may serve now. Whoever calls it last leaves it right, however late.
+func (r *Registrar) attune() {
+	e := r.enforcer.Load()
+	if e == nil {
+		return
+	}
+	r.door.mu.Lock()
+	defer r.door.mu.Unlock()
+	err := r.mayServe()
+	if shut := err != nil; shut == r.door.shut {
+		return
+	}
+	r.door.shut = err != nil
+	if err == nil {
+		(*e).Resume()
+		return
+	}
+	r.config.Logger.Warn("no lease: this node serves nobody until it hears from a majority")
+	(*e).Suspend(err)
 }
 
 // mayServe returns nil if this node may act on its replica now.
@@ -117,6 +155,8 @@ func (r *Registrar) mayServe() error {
 func (r *Registrar) keepTime(ctx context.Context) {
 	every := time.NewTicker(r.lease.length / renewals)
 	defer every.Stop()
+	var under sync.WaitGroup // a node that hangs holds up one question, not the next renewal
+	defer under.Wait()
 	gathered := false
 	for rounds := 0; ; rounds++ {
 		select {
@@ -127,13 +167,13 @@ func (r *Registrar) keepTime(ctx context.Context) {
 		if r.alone() || !r.counts() {
 			continue
 		}
-		r.renewLease(ctx)
+		under.Go(func() { r.renewLease(ctx) })
 		if !gathered && r.mayServe() == nil {
-			r.gather(ctx)
+			under.Go(func() { r.gather(ctx) })
 			gathered = true
 		}
 		if rounds%headRounds == 0 {
-			r.compareHeads(ctx)
+			under.Go(func() { r.compareHeads(ctx) })
 		}
 	}
 }
@@ -190,9 +230,7 @@ func (r *Registrar) compareHeads(ctx context.Context) {
 	}
 }
 
-// grace gives a node that has just become one of several the lease that it could not have renewed before.
-func (r *Registrar) grace() {
-	if !r.alone() && r.counts() {
-		r.lease.renew(r.lease.now())
-	}
+// Joining reports whether this node has a place in the roster and does not count yet.
+func (r *Registrar) Joining() bool {
+	return slices.Contains(r.ledger.Authority().Joining, r.ID())
 }
