@@ -110,7 +110,7 @@ func (k *docket) loop() {
 	for {
 		news := k.link.news.next()
 		ctx, cancel := context.WithTimeout(k.link.crew.ctx, askTime)
-		waiting, err := k.box().Waiting(ctx)
+		waiting, err := k.box().WaitingBesides(ctx, k.asked.has)
 		cancel()
 		if err != nil && k.link.crew.ctx.Err() == nil {
 			k.link.options.logger.Warn("open decisions not read", "code", string(fault.CodeOf(err)), "error", err)
@@ -179,6 +179,12 @@ func (p *polled) add(id Digest) (fresh bool) {
 	fresh = !p.ids[id]
 	p.ids[id] = true
 	return fresh
+}
+
+func (p *polled) has(id Digest) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ids[id]
 }
 
 func (p *polled) remove(id Digest) {

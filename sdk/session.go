@@ -165,8 +165,22 @@ func (s *session) close(ctx context.Context) error {
 	return errors.Join(s.egress.close(ctx), s.conn.Close(ctx))
 }
 
+// elsewhere reports whether a hint is of another node than the one that the connection stands at.
+func (s *session) elsewhere(subject string) bool {
+	at, ok := s.conn.(bus.Located)
+	if !ok {
+		return false
+	}
+	node := at.Node()
+	hint, err := s.subject.Parse(subject)
+	return err == nil && !node.IsZero() && hint.From != node
+}
+
 // onHint wakes those who wait for decisions, and renews what is known of principals that changed.
-func (s *session) onHint(_ string, data []byte) {
+func (s *session) onHint(subject string, data []byte) {
+	if s.elsewhere(subject) {
+		return // the node that is asked tells it too, once it has applied it
+	}
 	var h control.Hint
 	if err := wire.Decode(data, &h); err != nil {
 		return

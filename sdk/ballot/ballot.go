@@ -17,6 +17,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/consensus"
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/internal/wire"
 )
 
 // Vote is one voter's answer to a decision. The zero Vote is none.
@@ -79,13 +80,18 @@ func (b Box) List(ctx context.Context) ([]Summary, error) { return b.registry.Li
 // Waiting returns the decisions that wait for this principal's vote, verified, the newest first. What does not verify is
 // left out, and the logger told.
 func (b Box) Waiting(ctx context.Context) ([]View, error) {
+	return b.WaitingBesides(ctx, func(wire.Digest) bool { return false })
+}
+
+// WaitingBesides is Waiting without the decisions that the caller knows already, by id: they are not asked for.
+func (b Box) WaitingBesides(ctx context.Context, known func(id wire.Digest) bool) ([]View, error) {
 	list, err := b.List(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var waiting []View
 	for _, s := range list {
-		if s.State != consensus.Open.String() {
+		if s.State != consensus.Open.String() || known(s.ID) {
 			continue
 		}
 		v, err := b.View(ctx, s.ID.String())
