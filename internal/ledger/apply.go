@@ -23,10 +23,30 @@ type order struct {
 	leaf    audit.Leaf           // being made; its index is known, its result not yet
 }
 
-func (s *state) applyEntry(raw []byte) registry.Answer {
-	var e Entry
-	if err := wire.Decode(raw, &e); err != nil {
-		return s.record(wire.Hash(raw), nil, err)
+// prepared is an entry as read, before the state is asked anything: what costs most, the command's signatures, is done
+// while others may still read the state.
+type prepared struct {
+	entry      Entry
+	err        error
+	command    wire.Cosigned[registry.Command] // if there is one
+	commandErr error
+}
+
+func prepare(realm wire.Realm, raw []byte) (p prepared) {
+	if p.err = wire.Decode(raw, &p.entry); p.err != nil || len(p.entry.Command) == 0 {
+		return p
+	}
+	p.command, p.commandErr = wire.ParseCosigned[registry.Command](p.entry.Command, wire.MaxStatement)
+	if p.commandErr == nil {
+		_, _ = p.command.Verify(realm, 1, p.command.Keys()) // what is wrong with it is found again, in its turn
+	}
+	return p
+}
+
+func (s *state) applyEntry(raw []byte, p prepared) registry.Answer {
+	e := p.entry
+	if p.err != nil {
+		return s.record(wire.Hash(raw), nil, p.err)
 	}
 	if len(e.Ticks)+len(e.Command) == 0 {
 		return s.record(wire.Hash(raw), nil, fmt.Errorf("%w: entry without a command", wire.ErrMalformed))
@@ -39,14 +59,14 @@ func (s *state) applyEntry(raw []byte) registry.Answer {
 		answer = s.applyTick(t)
 	}
 	if len(e.Command) > 0 {
-		answer = s.applyCommand(e.Command)
+		answer = s.applyCommand(e.Command, p)
 	}
 	return answer
 }
 
 // applyCommand checks and executes one command, or finds the answer that it got before.
-func (s *state) applyCommand(raw []byte) registry.Answer {
-	c, err := wire.ParseCosigned[registry.Command](raw, wire.MaxStatement)
+func (s *state) applyCommand(raw []byte, p prepared) registry.Answer {
+	c, err := p.command, p.commandErr
 	if err != nil {
 		return s.record(wire.Hash(raw), nil, err)
 	}

@@ -33,6 +33,7 @@ type Change struct {
 
 // Ledger is a [consensus.Machine] over the realm's state. Its methods are safe for concurrent use.
 type Ledger struct {
+	realm   wire.Realm
 	mu      sync.RWMutex
 	state   *state
 	changed func(Change)
@@ -60,16 +61,17 @@ func New(realm wire.Realm, genesis []byte, p policy.Policy, changed func(Change)
 	if changed == nil {
 		changed = func(Change) {}
 	}
-	return &Ledger{state: newState(authority, genesis, p), changed: changed}, nil
+	return &Ledger{realm: realm, state: newState(authority, genesis, p), changed: changed}, nil
 }
 
 // Apply implements [consensus.Machine]. It answers with the encoded [registry.Answer] of the command, or of the last
 // tick where the entry holds only ticks: those that left no leaf answer with the size of the tree as their index.
 func (l *Ledger) Apply(_ uint64, entry []byte) []byte {
+	p := prepare(l.realm, entry)
 	l.mu.Lock()
 	s := l.state
 	s.change = Change{}
-	answer := s.applyEntry(entry)
+	answer := s.applyEntry(entry, p)
 	change := s.change
 	l.mu.Unlock()
 	l.changed(change)

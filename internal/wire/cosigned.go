@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"sync/atomic"
 )
 
 // MaxCosigners bounds the signatures of one statement.
@@ -30,6 +31,7 @@ type Cosigned[T Statement] struct {
 	payload    []byte
 	signatures []Cosignature
 	raw        []byte
+	proved     *atomic.Pointer[Realm] // the realm under which all signatures were found good; shared by copies
 }
 
 // Cosign returns s signed by all the keys.
@@ -127,7 +129,9 @@ func ParseCosigned[T Statement](raw []byte, limit int) (Cosigned[T], error) {
 	if err != nil {
 		return zero, err
 	}
-	return Cosigned[T]{Claim: claim, payload: s.Payload, signatures: s.Signatures, raw: raw}, nil
+	return Cosigned[T]{
+		Claim: claim, payload: s.Payload, signatures: s.Signatures, raw: raw, proved: &atomic.Pointer[Realm]{},
+	}, nil
 }
 
 // ID returns the name the statement has in the realm.
@@ -142,18 +146,32 @@ func (c Cosigned[T]) Keys() []PublicKey {
 	return keys
 }
 
+// check verifies one signature, unless all of them were found good before.
+func (c Cosigned[T]) check(realm Realm, message []byte, s Cosignature) error {
+	if c.proved == nil {
+		return Verify(s.Key, message, s.Signature)
+	}
+	if proved := c.proved.Load(); proved != nil && *proved == realm {
+		return nil
+	}
+	return Verify(s.Key, message, s.Signature)
+}
+
 // Verify checks every signature, also those of keys the caller does not ask for, and that at least need of the
 // distinct keys in among have signed. It refuses need < 1. Errors: [ErrBadSignature], [ErrBadKey], [ErrTooFew].
 func (c Cosigned[T]) Verify(realm Realm, need int, among []PublicKey) (Verified[T], error) {
 	message := SigStructure(c.Claim.Kind(), realm, c.payload)
 	signed := 0
 	for _, s := range c.signatures {
-		if err := Verify(s.Key, message, s.Signature); err != nil {
+		if err := c.check(realm, message, s); err != nil {
 			return Verified[T]{}, fmt.Errorf("%s: %w", c.Claim.Kind(), err)
 		}
 		if slices.Contains(among, s.Key) {
 			signed++
 		}
+	}
+	if c.proved != nil { // it was read, not made by hand
+		c.proved.Store(&realm)
 	}
 	if need < 1 || signed < need {
 		return Verified[T]{}, fmt.Errorf("%s: %w: %d of %d", c.Claim.Kind(), ErrTooFew, signed, need)

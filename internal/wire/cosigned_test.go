@@ -2,6 +2,7 @@ package wire_test
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 	"testing"
 
@@ -230,5 +231,24 @@ func TestMergeCosignedRefuses(t *testing.T) {
 				must(wire.ParseCosigned[note](got, wire.MaxStatement))(t)
 			}
 		})
+	}
+}
+
+// A statement that was verified once is not verified again, but only under the same realm and only the same bytes.
+func TestVerifyingAgainAsksTheSame(t *testing.T) {
+	key, here, there := keyA, realm, wire.Realm{2}
+	raw := must(wire.Cosign(here, honest, key))(t)
+	c := must(wire.ParseCosigned[note](raw, len(raw)))(t)
+	for range 2 {
+		must(c.Verify(here, 1, publics(key)))(t)
+	}
+	if _, err := c.Verify(there, 1, publics(key)); !errors.Is(err, wire.ErrBadSignature) {
+		t.Errorf("under another realm: %v", err)
+	}
+	if _, err := c.Verify(here, 2, publics(key)); !errors.Is(err, wire.ErrTooFew) {
+		t.Errorf("two of one: %v", err)
+	}
+	if _, err := c.Verify(here, 1, nil); !errors.Is(err, wire.ErrTooFew) {
+		t.Errorf("among nobody: %v", err)
 	}
 }
