@@ -100,29 +100,50 @@ func TestRaft697EndsTheNode(t *testing.T) {
 }
 
 func TestInstallsAreCounted(t *testing.T) {
-	s := &installs{}
-	at := func(seconds int) time.Time { return time.Unix(int64(seconds), 0) }
 	steps := []struct {
-		own         bool
+		own, broken bool
 		index       uint64
-		second, got int
+		second, got int // when, and how many count then
 	}{
-		{false, 5, 0, 1},
-		{false, 5, 1, 2},
-		{true, 5, 1, 0},
-		{false, 6, 2, 1}, // another index: it moves on
-		{false, 6, 10, 2},
-		{false, 6, 13, 2}, // the first is too long ago
-		{false, 6, 14, 3},
+		{false, false, 5, 0, 1},
+		{false, true, 5, 0, 1}, // its connection broke
+		{false, true, 5, 0, 1},
+		{false, false, 5, 1, 2},
+		{true, false, 5, 1, 2},
+		{false, false, 6, 2, 1}, // another index: it moves on
+		{false, false, 6, 10, 2},
+		{false, false, 6, 13, 2}, // the first is too long ago
+		{false, true, 6, 13, 2},
+		{false, false, 6, 14, 3},
 	}
-	for i, step := range steps {
-		if step.own {
-			s.expectOwn()
+	synctest.Test(t, func(t *testing.T) {
+		var stuck error
+		s := &installs{SnapshotStore: raft.NewDiscardSnapshotStore(), stuck: func(err error) { stuck = err }}
+		began := time.Now()
+		for i, step := range steps {
+			time.Sleep(time.Until(began.Add(time.Duration(step.second) * time.Second)))
+			if step.own {
+				s.expectOwn()
+			}
+			sink, err := s.Create(1, step.index, 1, raft.Configuration{}, 1, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			end := sink.Close
+			if step.broken {
+				end = sink.Cancel
+			}
+			if err := end(); err != nil {
+				t.Fatal(err)
+			}
+			if got := len(s.times); got != step.got {
+				t.Errorf("step %d: %d, want %d", i, got, step.got)
+			}
+			if last := i == len(steps)-1; errors.Is(stuck, ErrStuck) != last {
+				t.Errorf("step %d: %v", i, stuck)
+			}
 		}
-		if got := s.count(step.index, at(step.second)); got != step.got {
-			t.Errorf("step %d: %d, want %d", i, got, step.got)
-		}
-	}
+	})
 }
 
 // hold makes a store's next write wait until release is closed; entered is closed when it begins to.

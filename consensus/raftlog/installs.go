@@ -33,24 +33,47 @@ func (s *installs) expectOwn() {
 	s.own = true
 }
 
-// Create begins a snapshot.
+// Create begins a snapshot. One that comes from elsewhere counts once all of it is here: a connection that breaks again
+// and again says nothing about the snapshot.
 func (s *installs) Create(version raft.SnapshotVersion, index, term uint64, configuration raft.Configuration,
 	configurationIndex uint64, trans raft.Transport,
 ) (raft.SnapshotSink, error) {
-	if s.count(index, time.Now()) >= installLimit {
-		s.stuck(fmt.Errorf("%w: index %d", ErrStuck, index))
+	own := s.isOwn()
+	sink, err := s.SnapshotStore.Create(version, index, term, configuration, configurationIndex, trans)
+	if err != nil || own {
+		return sink, err
 	}
-	return s.SnapshotStore.Create(version, index, term, configuration, configurationIndex, trans)
+	return install{sink, s, index}, nil
 }
 
-// count notes a snapshot of index and returns how many of it have come from elsewhere lately.
+// isOwn reports whether expectOwn was called since the last time.
+func (s *installs) isOwn() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	own := s.own
+	s.own = false
+	return own
+}
+
+// install is the sink of a snapshot that comes from another node.
+type install struct {
+	raft.SnapshotSink
+	installs *installs
+	index    uint64
+}
+
+// Close ends the snapshot, which is complete.
+func (i install) Close() error {
+	if i.installs.count(i.index, time.Now()) >= installLimit {
+		i.installs.stuck(fmt.Errorf("%w: index %d", ErrStuck, i.index))
+	}
+	return i.SnapshotSink.Close()
+}
+
+// count notes a snapshot of index and returns how many of it have come lately.
 func (s *installs) count(index uint64, now time.Time) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.own {
-		s.own = false
-		return 0
-	}
 	if index != s.index {
 		s.index, s.times = index, nil
 	}

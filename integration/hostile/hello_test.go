@@ -151,7 +151,9 @@ func TestHearsayDoesNotPartHonestNodes(t *testing.T) {
 	lie := func(to *node.Node) {
 		g := m.honest()
 		for id := range fixed {
-			g.Known = append(g.Known, record{Node: id, Cluster: "127.0.0.1:1", Client: "127.0.0.1:1", Routes: "127.0.0.1:1", Stamp: math.MaxInt64})
+			for _, stamp := range []int64{time.Now().Add(20 * time.Second).UnixMilli(), math.MaxInt64} {
+				g.Known = append(g.Known, record{Node: id, Cluster: "127.0.0.1:1", Client: "127.0.0.1:1", Routes: "127.0.0.1:1", Stamp: stamp})
+			}
 		}
 		m.mu.Lock()
 		m.where[to.ID()] = to.ClusterAddr()

@@ -102,7 +102,7 @@ func (m *mallory) rise() {
 			h := m.handlers[op]
 			m.mu.Unlock()
 			if h == nil {
-				return nil, errors.New("not today")
+				return nil, errNotToday
 			}
 			return h(ctx, from, body)
 		}
@@ -134,6 +134,8 @@ func (m *mallory) answers(op string, h mesh.Handler) {
 	defer m.mu.Unlock()
 	m.handlers[op] = h
 }
+
+var errNotToday = errors.New("not today")
 
 // call asks an honest node for an operation.
 func (m *mallory) call(to *node.Node, op string, body any) ([]byte, error) {
@@ -196,10 +198,16 @@ func (nobody) AdmitInvited([]byte, wire.PublicKey, int64) (broker.Admission, err
 // board starts a broker with routes to the honest ones, over which anything can be published and heard.
 func (m *mallory) board() {
 	m.t.Helper()
+	m.boardWith(nobody{})
+}
+
+// boardWith does so and lets clients in.
+func (m *mallory) boardWith(gate broker.Gate) {
+	m.t.Helper()
 	members := m.authority().Members()
 	var err error
 	m.broker, err = broker.Start(broker.Config{
-		Realm: m.realm.id, Node: m.ID(), Key: m.Key(), Listen: anywhere, Gate: nobody{},
+		Realm: m.realm.id, Node: m.ID(), Key: m.Key(), Listen: anywhere, Gate: gate,
 		Cluster: &broker.Cluster{Listen: anywhere, Members: func() []identity.ID { return members }},
 	})
 	if err != nil {

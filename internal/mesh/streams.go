@@ -107,6 +107,15 @@ type stream struct {
 	mesh  *Mesh
 }
 
+// Peer returns the node at the other end of a connection that [Streams] made, and whether it is one.
+func Peer(conn net.Conn) (identity.ID, bool) {
+	s, ok := conn.(*stream)
+	if !ok {
+		return identity.ID{}, false
+	}
+	return s.under.peer, true
+}
+
 // Read reads, but nothing of a connection that was cut, also if TLS holds some of it.
 func (s *stream) Read(b []byte) (int, error) {
 	if s.under.gone.Load() {

@@ -164,3 +164,20 @@ func TestADialThatHangsEndsInTime(t *testing.T) {
 	wantErr(t, err, context.DeadlineExceeded)
 	wantErr(t, err, ErrUnreachable)
 }
+
+func TestStreamsSayWhoIsThere(t *testing.T) {
+	c := newCluster(t)
+	one, two := c.node(1), c.node(2)
+	near, far := pair(t, one, two)
+	if id, ok := Peer(near); !ok || id != nodeID(2) {
+		t.Errorf("who dialled node 2 finds %s", id)
+	}
+	if id, ok := Peer(far); !ok || id != nodeID(1) {
+		t.Errorf("whom node 1 dialled finds %s", id)
+	}
+	here, there := net.Pipe()
+	defer func() { _, _ = here.Close(), there.Close() }()
+	if id, ok := Peer(here); ok || !id.IsZero() {
+		t.Errorf("a connection of nobody's is with %s", id)
+	}
+}

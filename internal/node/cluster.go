@@ -6,12 +6,12 @@ import (
 	"net"
 	"path/filepath"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/seed-3e86d5b2/conclave/bus/broker"
 	"github.com/seed-3e86d5b2/conclave/consensus"
-	"github.com/seed-3e86d5b2/conclave/consensus/raftlog"
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/control"
 	"github.com/seed-3e86d5b2/conclave/internal/datadir"
@@ -29,7 +29,10 @@ type cluster struct {
 	mesh      *mesh.Mesh
 	book      *book
 	chain     *chain
+	shun      *shun
 	kick      chan struct{}                              // there may be something to do
+	following sync.Mutex                                 // held while a new roster is taken to heart; guards links
+	links     []identity.ID                              // as links were last brought in line with
 	authority atomic.Pointer[func() *identity.Authority] // by what the ledger has applied; nil before the log is opened
 }
 
@@ -56,7 +59,7 @@ type greeting struct {
 
 // openCluster listens for the other nodes, if the settings say where.
 func (n *Node) openCluster() (*cluster, error) {
-	c := &cluster{node: n, kick: make(chan struct{}, 1)}
+	c := &cluster{node: n, shun: newShun(), kick: make(chan struct{}, 1)}
 	var err error
 	if c.chain, err = openChain(n.config.Dir, n.contents); err != nil {
 		return nil, err
@@ -65,10 +68,13 @@ func (n *Node) openCluster() (*cluster, error) {
 		return nil, err
 	}
 	c.mesh, err = mesh.Listen(mesh.Config{
-		Self: n.ID(), Key: n.contents.signer.Key(), Realm: n.Realm(), Listen: n.contents.settings.Cluster, Members: c.members,
+		Self: n.ID(), Key: n.contents.signer.Key(), Realm: n.Realm(), Listen: n.contents.settings.Cluster, Members: c.linked,
 		Locate: c.book.locate, Handlers: c.handlers(), Join: c.onJoin, Logger: n.config.Logger.With("part", "mesh"),
 	})
-	return c, err
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // wake has the cluster look at once whether there is something to do. It does not block.
@@ -90,8 +96,23 @@ func (c *cluster) ruling() *identity.Authority {
 	return seen
 }
 
-// members returns which nodes may connect here.
+// members returns which nodes may ask something here.
 func (c *cluster) members() []identity.ID { return c.ruling().Members() }
+
+// linked returns which nodes may connect here, sorted: the members, and nodes that the log still has as servers. Without
+// these a log that is to let most of its servers go could not even commit that.
+func (c *cluster) linked() []identity.ID {
+	list := c.members()
+	if l := c.node.live.log.Load(); l != nil {
+		for _, s := range l.Servers() {
+			if id, err := identity.ParseID(s.Node); err == nil && !slices.Contains(list, id) {
+				list = append(list, id)
+			}
+		}
+	}
+	slices.SortFunc(list, identity.ID.Compare)
+	return list
+}
 
 func (c *cluster) handlers() map[string]mesh.Handler {
 	table := map[string]mesh.Handler{opHello: c.onHello, opAppend: c.onAppend, opBarrier: c.onBarrier, opTransfer: c.onTransfer}
@@ -104,8 +125,18 @@ func (c *cluster) handlers() map[string]mesh.Handler {
 			return r.AnswerPeer(ctx, op, from, body)
 		}
 	}
+	for op, answer := range table {
+		table[op] = func(ctx context.Context, from identity.ID, body []byte) ([]byte, error) {
+			if !slices.Contains(c.members(), from) {
+				return nil, errRemoved
+			}
+			return answer(ctx, from, body)
+		}
+	}
 	return table
 }
+
+var errRemoved = fault.New(fault.Denied, "node: the asking node is not in the roster any more")
 
 var errStarting = fault.New(fault.Unreachable, "node: starting")
 
@@ -345,6 +376,9 @@ func (c *cluster) onTransfer(ctx context.Context, _ identity.ID, body []byte) ([
 	if !l.Leads() {
 		return nil, consensus.ErrNotLeader
 	}
+	if c.shun.had(to, time.Now()) {
+		return nil, errShunned
+	}
 	return nil, c.handOver(ctx, to)
 }
 
@@ -370,16 +404,6 @@ func (c *cluster) Diverged(heads map[string][]byte) {
 		err = datadir.WritePrivate(filepath.Join(c.node.config.Dir, evidenceFile), raw)
 	}
 	c.node.config.Logger.Error("nodes have signed different heads of one size", "kept", evidenceFile, "error", err)
-}
-
-// raftStreams are the mesh's streams as raftlog wants them.
-type raftStreams struct{ *mesh.Streams }
-
-var _ raftlog.Streams = raftStreams{}
-
-// Dial implements [raftlog.Streams].
-func (s raftStreams) Dial(node string, timeout time.Duration) (net.Conn, error) {
-	return s.DialNode(node, timeout)
 }
 
 // routes are where the brokers of the other nodes are reached.

@@ -50,23 +50,22 @@ func (c *cluster) onJoin(ctx context.Context, oneTime wire.PublicKey, body []byt
 		return nil, errNotReady
 	}
 	a := r.Authority()
-	_, token, err := identity.VerifyAdmission(in.Admission, c.node.Realm(), a.Roots, a.Threshold)
+	admission, token, err := identity.VerifyAdmission(in.Admission, c.node.Realm(), a.Roots, a.Threshold)
 	if err != nil {
 		return nil, err
 	}
 	if token.Statement().OneTime != oneTime {
 		return nil, errNotTheInvited
 	}
-	id, err := r.AdmitNode(ctx, in.Admission)
-	if err != nil {
-		return nil, err
-	}
-	if in.Record.Node != id {
+	if in.Record.Node != admission.Statement().Node {
 		return nil, errSpeaksForOther
+	}
+	if _, err := r.AdmitNode(ctx, in.Admission); err != nil {
+		return nil, err
 	}
 	c.follow()
 	known := append(c.book.records(), c.self())
-	if err := c.book.overhear(id, []record{in.Record}); err != nil {
+	if err := c.book.overhear(in.Record.Node, []record{in.Record}); err != nil {
 		return nil, err
 	}
 	return wire.Encode(joinAnswer{

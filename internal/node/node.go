@@ -161,6 +161,7 @@ func (n *Node) registrarConfig() registrar.Config {
 	}
 	if n.cluster != nil {
 		c.Peers, c.Cluster, c.Seats = n.cluster, n.cluster, keptFile(filepath.Join(n.config.Dir, seatFile))
+		c.Roster = n.cluster.chain.authority().Number
 	}
 	return c
 }
@@ -175,7 +176,7 @@ func (n *Node) openLog(ctx context.Context, m consensus.Machine, realm func() *i
 	}
 	if c := n.cluster; c != nil {
 		c.authority.Store(&realm)
-		config.Streams, config.Forward = raftStreams{c.mesh.Streams(mesh.Raft)}, c.forward
+		config.Streams, config.Forward = raftStreams{c.mesh.Streams(mesh.Raft), c.shun}, c.forward
 		config.AskBarrier, config.Applied = c.askBarrier, c.applied
 		config.Joins = len(c.ruling().Members()) > 1
 	}

@@ -26,6 +26,7 @@ func (c *cluster) greet(ctx context.Context) {
 	defer every.Stop()
 	for {
 		c.greetAll(ctx)
+		c.judgeLeader()
 		select {
 		case <-ctx.Done():
 			return
@@ -85,16 +86,21 @@ func (c *cluster) attend(ctx context.Context) {
 	}
 }
 
-// follow takes a new roster to heart.
+// follow takes a new roster to heart, and cuts links with nodes that neither it nor the log has any more.
 func (c *cluster) follow() {
+	c.following.Lock()
+	defer c.following.Unlock()
 	r := c.node.registrar
 	if a := r.Authority(); a.Number > c.chain.authority().Number {
 		if err := c.chain.keep(r.Rosters(), a); err != nil {
 			r.Fail(err)
 			return
 		}
+	}
+	if links := c.linked(); !slices.Equal(links, c.links) {
+		c.links = links
 		c.mesh.Recheck()
-		c.book.keep(append(a.Members(), c.node.ID()))
+		c.book.keep(append(links[:len(links):len(links)], c.node.ID()))
 	}
 }
 
@@ -102,23 +108,19 @@ func (c *cluster) follow() {
 func (c *cluster) lead(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, stewardTime)
 	defer cancel()
-	a, log := c.node.registrar.Authority(), c.node.log
-	if err := c.step(ctx, a, log); err != nil {
+	if err := c.step(ctx, c.node.log); err != nil {
 		c.node.config.Logger.Info("the log's servers do not follow the roster yet", "code", string(fault.CodeOf(err)), "error", err)
 	}
 }
 
-func (c *cluster) step(ctx context.Context, a *identity.Authority, log *raftlog.Log) error {
+func (c *cluster) step(ctx context.Context, log *raftlog.Log) error {
+	if err := c.dismiss(ctx, log); err != nil {
+		return err
+	}
+	a := c.node.registrar.Authority()
 	servers := map[string]raftlog.Server{}
 	for _, s := range log.Servers() {
 		servers[s.Node] = s
-	}
-	for node := range servers {
-		if id, err := identity.ParseID(node); err != nil || !slices.Contains(a.Members(), id) {
-			if err := log.Dismiss(ctx, node); err != nil {
-				return err
-			}
-		}
 	}
 	for _, id := range a.Members() {
 		known := c.book.of(id)
@@ -133,6 +135,40 @@ func (c *cluster) step(ctx context.Context, a *identity.Authority, log *raftlog.
 		return err
 	}
 	return c.promoteNodes(ctx, a, log)
+}
+
+// dismiss removes the servers whose nodes the roster does not name. A node that has just begun to lead may not have
+// applied the roster that names one: so it looks again after a barrier.
+func (c *cluster) dismiss(ctx context.Context, log *raftlog.Log) error {
+	if len(c.unseated(log)) == 0 {
+		return nil
+	}
+	if err := log.Barrier(ctx); err != nil {
+		return err
+	}
+	for _, node := range c.unseated(log) {
+		if err := log.Dismiss(ctx, node); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unseated returns the log's servers whose nodes the roster does not name; this node, which hands over, comes last.
+func (c *cluster) unseated(log *raftlog.Log) []string {
+	a, self := c.node.registrar.Authority(), c.node.ID().String()
+	var others, last []string
+	for _, s := range log.Servers() {
+		if id, err := identity.ParseID(s.Node); err == nil && slices.Contains(a.Members(), id) {
+			continue
+		}
+		if s.Node == self {
+			last = []string{self}
+		} else {
+			others = append(others, s.Node)
+		}
+	}
+	return append(others, last...)
 }
 
 // promoteServers makes voters of the servers whose nodes count.

@@ -52,14 +52,13 @@ func (r *Registrar) onChange(c ledger.Change) {
 // TellNodes has agents look again at who runs the realm and where: there is a new roster, or a node has moved.
 func (r *Registrar) TellNodes() { r.hints.add(r.ledger.Authority().Nodes, nil) }
 
-// reseated follows a new roster: a node that is alone waits for nobody, one that has just begun to count has a lease
-// until it can renew it.
+// reseated follows a new roster: a node that is alone waits for nobody, and one that was until now has a lease until it
+// can renew it. No other gets one: what it has applied may be old.
 func (r *Registrar) reseated() {
-	if r.alone() {
-		(*r.enforcer.Load()).Resume()
-		return
+	if r.door.widened(r.alone()) && r.counts() {
+		r.lease.renew(r.lease.now())
 	}
-	r.grace()
+	r.attune()
 }
 
 // enforceAll brings everybody's live connections in line with the ledger.
@@ -155,7 +154,7 @@ func (r *Registrar) broadcast(ctx context.Context) {
 func (r *Registrar) watchDeadlines(ctx context.Context) {
 	for {
 		var timer <-chan time.Time
-		if next := r.ledger.NextDeadline(); next > 0 {
+		if next := r.ledger.NextDeadline(); next > 0 && r.counts() {
 			timer = time.After(time.Until(time.UnixMilli(next)))
 		}
 		select {

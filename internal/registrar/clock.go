@@ -18,6 +18,33 @@ const maxDrift = time.Minute
 // maxBack is how far it may fall behind: what a disciplined clock does when it slews, not when it steps.
 const maxBack = time.Second
 
+// meanwhile measures time that never stands still: by the monotonic clock, which rests while the machine is suspended,
+// or by the wall clock, which an administrator may set, whichever has gone further since the last look. It is safe for
+// concurrent use.
+type meanwhile struct {
+	wall  func() time.Time
+	since func() time.Duration // monotonic
+
+	mu     sync.Mutex
+	seen   time.Time     // by the wall clock, at the last look
+	before time.Duration // by the monotonic one
+	total  time.Duration
+}
+
+func newMeanwhile(wall func() time.Time, since func() time.Duration) *meanwhile {
+	return &meanwhile{wall: wall, since: since, seen: wall(), before: since()}
+}
+
+// now returns the time since the start.
+func (m *meanwhile) now() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	wall, since := m.wall(), m.since()
+	m.total += max(since-m.before, wall.Round(0).Sub(m.seen.Round(0)))
+	m.seen, m.before = wall, since
+	return m.total
+}
+
 // watch compares the wall clock with the monotonic one, which no administrator can set. Once they part it stays
 // tripped: log time may only be told by a clock that an operator has looked at. It is safe for concurrent use.
 type watch struct {

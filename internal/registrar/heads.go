@@ -56,8 +56,8 @@ type agreedHead struct {
 }
 
 // openHeads checks that the ledger continues the last head kept. A node of several may be behind it until the others
-// have told it what it missed; it signs nothing until then.
-func openHeads(keeper Keeper, p panel, failed func(error), proof func(map[string][]byte)) (*heads, error) {
+// have told it what it missed; it signs nothing until then. One that is alone has nobody to tell it.
+func openHeads(keeper Keeper, p panel, alone bool, failed func(error), proof func(map[string][]byte)) (*heads, error) {
 	h := &heads{keeper: keeper, panel: p, failed: failed, proof: proof, liars: map[identity.ID]bool{}}
 	raw, err := keeper.Load()
 	if err != nil {
@@ -74,7 +74,7 @@ func openHeads(keeper Keeper, p panel, failed func(error), proof func(map[string
 		return nil, fmt.Errorf("registrar: last signed head: %w", err)
 	}
 	h.last, h.raw = c.Claim, raw
-	if p.peers != nil && p.ledger.Size() < h.last.Size {
+	if p.peers != nil && !alone && p.ledger.Size() < h.last.Size {
 		h.stale = true
 		return h, nil
 	}

@@ -24,7 +24,7 @@ const renewals = 6
 // lease is how long this node may act on its replica. A realm of one node needs none. It is safe for concurrent use.
 type lease struct {
 	length time.Duration
-	now    func() time.Duration // monotonic
+	now    func() time.Duration // never goes back, nor slower than time does
 
 	changed func() // called after it has run out and after it is held again, maybe late
 
@@ -167,6 +167,7 @@ func (r *Registrar) keepTime(ctx context.Context) {
 		if r.alone() || !r.counts() {
 			continue
 		}
+		r.attune() // the machine may have been suspended, and the lease's timer with it
 		under.Go(func() { r.renewLease(ctx) })
 		if !gathered && r.mayServe() == nil {
 			under.Go(func() { r.gather(ctx) })
@@ -199,6 +200,7 @@ func (r *Registrar) renewLease(ctx context.Context) {
 	}
 	if newest, ok := r.ledger.Told(r.ID()); ok && newest >= told {
 		r.lease.renew(sent)
+		r.attune()
 	}
 }
 

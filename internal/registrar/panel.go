@@ -50,8 +50,12 @@ var (
 type panel struct {
 	signer identity.Signer
 	ledger *ledger.Ledger
-	peers  Peers // nil: there are none
+	peers  Peers  // nil: there are none
+	least  uint64 // number of the first roster whose nodes are asked
 }
+
+// errOldRoster says that a node has not yet applied who runs the realm now.
+var errOldRoster = fault.New(fault.Unreachable, "registrar: this node has not caught up with the roster that it knew before its start")
 
 // reply is what one peer said.
 type reply struct {
@@ -64,6 +68,9 @@ type reply struct {
 // majority returns raw, which this node has signed, with the signatures of a majority of a's nodes. Where peers have
 // signed other statements instead, it returns those too, by node, and an error if the majority was not reached.
 func majority[T wire.Statement](ctx context.Context, p panel, a *identity.Authority, raw []byte) ([]byte, map[identity.ID][]byte, error) {
+	if a.Number < p.least {
+		return nil, nil, errOldRoster
+	}
 	others, have := p.others(a)
 	if have >= a.Majority() {
 		return raw, nil, nil

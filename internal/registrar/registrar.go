@@ -47,6 +47,7 @@ type Config struct {
 	OpenLog func(ctx context.Context, m consensus.Machine, realm func() *identity.Authority) (consensus.Log, error)
 	Peers   Peers         // the other nodes; nil where there will never be any
 	Seats   Keeper        // of the newest roster that this node has signed; required with Peers
+	Roster  uint64        // number of the newest roster that this node knew before its start: by none before it acts alone
 	Cluster Cluster       // what the node knows of the others; required with Peers
 	Lease   time.Duration // [DefaultLease] if 0
 	Address func() string // where agents connect, for status
@@ -83,6 +84,7 @@ type Registrar struct {
 	tickets    *tickets
 	seats      *seats
 	lease      *lease
+	door       door
 	grown      growth // happens when the ledger has changed
 	presences  *presences
 	departures *departures
@@ -122,19 +124,19 @@ func Open(ctx context.Context, config Config) (*Registrar, error) {
 	r := &Registrar{
 		config: config, started: config.Now(), presences: newPresences(), departures: newDepartures(), wake: make(chan struct{}, 1),
 		failed: make(chan struct{}), hints: newHintQueue(),
-		clock: newWatch(config.Now, monotonic), lease: newLease(config.Lease, monotonic),
+		clock: newWatch(config.Now, monotonic), lease: newLease(config.Lease, newMeanwhile(config.Now, monotonic).now),
 	}
 	r.seats = &seats{registrar: r, keeper: config.Seats}
 	var err error
 	if r.ledger, err = ledger.New(config.Realm, config.Genesis, config.Policy, r.onChange); err != nil {
 		return nil, Unsigned(err)
 	}
-	r.panel = panel{signer: config.Signer, ledger: r.ledger, peers: config.Peers}
+	r.panel = panel{signer: config.Signer, ledger: r.ledger, peers: config.Peers, least: config.Roster}
 	r.tickets = newTickets(r.panel, r.mayServe)
 	if r.log, err = config.OpenLog(ctx, r.ledger, r.ledger.Authority); err != nil {
 		return nil, err
 	}
-	if r.heads, err = openHeads(config.Keeper, r.panel, r.Fail, config.Cluster.Diverged); err != nil {
+	if r.heads, err = openHeads(config.Keeper, r.panel, r.alone(), r.Fail, config.Cluster.Diverged); err != nil {
 		return nil, errors.Join(err, r.log.Close())
 	}
 	return r, nil
@@ -151,17 +153,9 @@ func Unsigned(err error) error {
 // Serve begins to answer requests over conn, which stays the caller's, and to enforce changes by e.
 func (r *Registrar) Serve(conn bus.Conn, e Enforcer) (err error) {
 	r.conn = conn
-	r.lease.begin, r.lease.end = e.Resume, func() {
-		r.config.Logger.Warn("lease ended: this node serves nobody until it hears from a majority")
-		e.Suspend(ErrLease)
-	}
-	if err := r.mayServe(); err != nil {
-		e.Suspend(err) // whoever comes now shall try another node, and not take this for a refusal
-	}
+	r.lease.changed = r.attune
 	r.enforcer.Store(&e)
-	if r.mayServe() == nil {
-		e.Resume() // the roster changed in between
-	}
+	r.reseated()   // without a lease, whoever comes now shall try another node, and not take this for a refusal
 	r.enforceAll() // what was applied since the enforcer began to admit
 	loops, stop := context.WithCancel(context.Background())
 	r.stop = stop

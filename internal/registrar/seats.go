@@ -96,12 +96,38 @@ var errRosterTime = fault.New(fault.NotYet, "registrar: the roster is of a later
 
 // cosign answers a peer.
 func (s *seats) cosign(raw []byte) (cosignAnswer, error) {
+	if err := s.upright(raw); err != nil {
+		return cosignAnswer{}, err
+	}
 	signed, bound, err := s.sign(raw)
 	if err == nil && bound != nil {
 		err = errSigned
 	}
 	return cosignAnswer{Signed: signed}, err
 }
+
+var errNotUp = fault.New(fault.Pending, "registrar: a node that is to count is not up, or not as far as the others").
+	WithHint("start it, and wait until it has caught up")
+
+// upright refuses rosters by which nodes count that this node has not heard lately or that lack much of the log, whoever
+// says that they are ready: one node that lies must not have the dead count, for then too few are left to sign.
+func (s *seats) upright(raw []byte) error {
+	c, err := wire.ParseCosigned[identity.Roster](raw, wire.MaxStatement)
+	if err != nil {
+		return err
+	}
+	a, size := s.registrar.ledger.Authority(), s.registrar.ledger.Size()
+	for _, m := range s.registrar.config.Cluster.Machines() {
+		comes := slices.Contains(a.Joining, m.Node) && slices.Contains(c.Claim.Nodes, m.Node)
+		if comes && (m.State == "silent" || m.Size+maxLacking < size) {
+			return fmt.Errorf("%w: %s", errNotUp, m.Node)
+		}
+	}
+	return nil
+}
+
+// maxLacking is how many commands a node may lack that is to count.
+const maxLacking = 250
 
 // seat has a roster signed by a majority of the outgoing nodes and puts it through the log. If this node is bound to
 // another one, from an attempt that failed half-way, that one goes first.

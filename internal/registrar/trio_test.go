@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -50,10 +52,41 @@ type seat struct {
 	trail    trail
 	evidence map[string][]byte
 	changes  int
+	said     sync.Mutex // guards served
 	served   []string
+	slept    atomic.Int64    // while its monotonic clock stood still
+	hangs    map[string]bool // operations, "append" among them, that get no answer
+}
+
+// hang waits for the end of ctx if the operation gets no answer.
+func (s *seat) hang(ctx context.Context, op string) error {
+	s.trio.mu.Lock()
+	hangs := s.hangs[op]
+	s.trio.mu.Unlock()
+	if !hangs {
+		return nil
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// stall has operations get no answer from now on.
+func (s *seat) stall(ops ...string) {
+	s.trio.mu.Lock()
+	defer s.trio.mu.Unlock()
+	s.hangs = map[string]bool{}
+	for _, op := range ops {
+		s.hangs[op] = true
+	}
 }
 
 func inTrio(t *testing.T, fn func(t *testing.T, w *trio)) {
+	t.Helper()
+	inPreparedTrio(t, func(*trio) {}, fn)
+}
+
+// inPreparedTrio prepares the nodes before they serve.
+func inPreparedTrio(t *testing.T, prepare func(w *trio), fn func(t *testing.T, w *trio)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(time.UnixMilli(ledgertest.Start))) // of the bubble's clock
@@ -63,6 +96,7 @@ func inTrio(t *testing.T, fn func(t *testing.T, w *trio)) {
 		for i := range 3 {
 			w.at = append(w.at, w.open(i))
 		}
+		prepare(w)
 		for _, s := range w.at {
 			w.serve(s)
 		}
@@ -87,6 +121,9 @@ func (w *trio) open(i int) *seat {
 		Realm: w.Realm, Genesis: w.Genesis, Policy: w.Policy, Signer: w.Nodes[i], Keeper: &s.disk, Seats: &s.seats,
 		Trail: &s.trail, Peers: s, Cluster: s, Address: func() string { return "localhost:4222" },
 		Logger: slog.New(slog.DiscardHandler),
+		Now: func() time.Time {
+			return time.Now().Add(time.Duration(s.slept.Load()))
+		},
 		OpenLog: func(_ context.Context, m consensus.Machine, _ func() *identity.Authority) (consensus.Log, error) {
 			s.machine = m
 			return s, nil
@@ -111,7 +148,10 @@ func (w *trio) serve(s *seat) {
 var errCut = fault.New(fault.Unreachable, "test: cut off")
 
 // Append implements [consensus.Log]: the entry is applied at every node that is not cut off.
-func (s *seat) Append(_ context.Context, entry []byte) ([]byte, uint64, error) {
+func (s *seat) Append(ctx context.Context, entry []byte) ([]byte, uint64, error) {
+	if err := s.hang(ctx, "append"); err != nil {
+		return nil, 0, err
+	}
 	s.trio.mu.Lock()
 	defer s.trio.mu.Unlock()
 	if s.cut {
@@ -154,6 +194,9 @@ func (s *seat) Call(ctx context.Context, to identity.ID, op string, body []byte)
 		if s.isCut() || other.isCut() {
 			return nil, errCut
 		}
+		if err := other.hang(ctx, op); err != nil {
+			return nil, err
+		}
 		return other.AnswerPeer(ctx, op, s.ID(), body)
 	}
 	return nil, errCut
@@ -178,12 +221,34 @@ func (s *seat) Addresses() []control.Address                { return nil }
 func (s *seat) Machines() []control.Machine                 { return nil }
 func (s *seat) Transfer(context.Context, identity.ID) error { return nil }
 func (s *seat) Changed()                                    { s.changes++ }
-func (s *seat) Diverged(heads map[string][]byte)            { s.evidence = heads }
 func (s *seat) Revoke(identity.ID) int                      { return 0 }
 func (s *seat) Refresh(identity.ID)                         {}
 func (s *seat) Live(identity.ID) int                        { return 0 }
-func (s *seat) Suspend(error)                               { s.served = append(s.served, "nobody") }
-func (s *seat) Resume()                                     { s.served = append(s.served, "everybody") }
+func (s *seat) Suspend(error)                               { s.say("nobody") }
+func (s *seat) Resume()                                     { s.say("everybody") }
+
+func (s *seat) say(who string) {
+	s.said.Lock()
+	defer s.said.Unlock()
+	s.served = append(s.served, who)
+}
+
+// told returns whom the enforcer was told to serve, oldest first.
+func (s *seat) told() []string {
+	s.said.Lock()
+	defer s.said.Unlock()
+	return slices.Clone(s.served)
+}
+
+// Diverged adds to what is known.
+func (s *seat) Diverged(heads map[string][]byte) {
+	s.trio.mu.Lock()
+	defer s.trio.mu.Unlock()
+	if s.evidence == nil {
+		s.evidence = map[string][]byte{}
+	}
+	maps.Copy(s.evidence, heads)
+}
 
 // submit signs a command and hands it in at one node.
 func (s *seat) submit(author identity.Signer, typ registry.Type, body any) (registry.Answer, error) {
@@ -367,8 +432,8 @@ func TestLeaseEndsWithoutAMajority(t *testing.T) {
 		}
 		time.Sleep(time.Second + time.Millisecond)
 		synctest.Wait()
-		if !errors.Is(s.mayServe(), ErrLease) || s.served[len(s.served)-1] != "nobody" {
-			t.Errorf("after its end: %v, %v", s.mayServe(), s.served)
+		if !errors.Is(s.mayServe(), ErrLease) || s.told()[len(s.told())-1] != "nobody" {
+			t.Errorf("after its end: %v, %v", s.mayServe(), s.told())
 		}
 		if _, err := s.tickets.of(t.Context(), alice, time.Now().UnixMilli()); !errors.Is(err, ErrLease) {
 			t.Errorf("a ticket without a lease: %v", err)
@@ -382,8 +447,8 @@ func TestLeaseEndsWithoutAMajority(t *testing.T) {
 		w.at[0].quarantine(alice)
 		s.cutOff(false)
 		time.Sleep(DefaultLease / 2)
-		if err := s.mayServe(); err != nil || s.served[len(s.served)-1] != "everybody" {
-			t.Errorf("back: %v, %v", err, s.served)
+		if err := s.mayServe(); err != nil || s.told()[len(s.told())-1] != "everybody" {
+			t.Errorf("back: %v, %v", err, s.told())
 		}
 		if ticket, err := s.ticket(alice); err != nil || ticket.Status != trust.Quarantined {
 			t.Errorf("it has not heard of the quarantine: %+v %v", ticket, err)

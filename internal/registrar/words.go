@@ -170,7 +170,9 @@ func (r *Registrar) askSenderOf(ctx context.Context, id identity.ID, body []byte
 func (r *Registrar) gather(ctx context.Context) {
 	others, _ := r.panel.others(r.ledger.Authority())
 	for _, id := range others {
-		raw, err := r.config.Peers.Call(ctx, id, opPresent, nil)
+		limited, cancel := context.WithTimeout(ctx, signTime)
+		raw, err := r.config.Peers.Call(limited, id, opPresent, nil)
+		cancel()
 		if err != nil {
 			continue // it tells them again as they come
 		}
