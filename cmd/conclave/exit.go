@@ -55,7 +55,7 @@ var failures = map[fault.Code]failure{
 	fault.Usage:        {exitUsage, "conclave help"},
 	fault.InvalidInput: {exitUsage, "see what is expected: conclave discover CAPABILITY, or the command's --help"},
 
-	fault.Unreachable: {exitNetwork, "is a node running? conclave server run, or conclave dev; see where: conclave context show"},
+	fault.Unreachable: {exitNetwork, "does a node run there, and of several a majority? conclave server run, or conclave dev; see where: conclave context show"},
 	fault.Uncertain:   {exitNetwork, "look before you repeat it: conclave decision ls, conclave agent ls"},
 
 	fault.Rate:        {exitDenied, "try again in a moment"},

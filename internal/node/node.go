@@ -116,6 +116,9 @@ func (n *Node) open(ctx context.Context) (err error) {
 		return err
 	}
 	n.contents.settings = n.config.override(n.contents.settings)
+	if err := n.contents.settings.check(); err != nil {
+		return err
+	}
 	trailDir, err := n.dir.Sub("trail")
 	if err != nil {
 		return err
@@ -172,7 +175,7 @@ func (n *Node) openLog(ctx context.Context, m consensus.Machine, realm func() *i
 		return nil, err
 	}
 	config := raftlog.Config{
-		Dir: dir, NodeKey: n.ID().String(), Machine: m, Logger: n.config.Logger.With("part", "raft"),
+		Dir: dir, NodeKey: n.ID().String(), Machine: afflicted(m, n.ID()), Logger: n.config.Logger.With("part", "raft"),
 	}
 	if c := n.cluster; c != nil {
 		c.authority.Store(&realm)

@@ -56,18 +56,44 @@ func parseSettings(text []byte) (Settings, error) {
 	if err := d.Decode(&s); err != nil && !errors.Is(err, io.EOF) {
 		return s, fmt.Errorf("%w: %w", ErrSettings, err)
 	}
+	return s, s.check()
+}
+
+// check refuses addresses that are none, that clash, and a node that the others could not find.
+func (s Settings) check() error {
 	if _, _, err := net.SplitHostPort(s.Listen); err != nil {
-		return s, fmt.Errorf("%w: listen: %w", ErrSettings, err)
+		return fmt.Errorf("%w: listen: %w", ErrSettings, err)
 	}
 	for name, address := range map[string]string{"cluster": s.Cluster, "routes": s.Routes} {
 		if host, _, err := net.SplitHostPort(address); address != "" && (err != nil || host == "") {
-			return s, fmt.Errorf("%w: %s: %q is not host:port", ErrSettings, name, address)
+			return fmt.Errorf("%w: %s: %q is not host:port", ErrSettings, name, address)
 		}
 	}
-	if s.Cluster == "" && (s.Routes != "" || s.Advertise != "") {
-		return s, fmt.Errorf("%w: routes and advertise mean nothing without cluster", ErrSettings)
+	if s.Cluster == "" {
+		if s.Routes != "" || s.Advertise != "" {
+			return fmt.Errorf("%w: routes and advertise mean nothing without cluster", ErrSettings)
+		}
+		return nil
 	}
-	return s, nil
+	host, _, err := net.SplitHostPort(s.Cluster)
+	if err != nil {
+		return fmt.Errorf("%w: cluster: %w", ErrSettings, err)
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() && s.Advertise == "" {
+		return fmt.Errorf("%w: cluster: %s is no address that other nodes reach; say under which host they do: --advertise HOST, or advertise: in conclave.yaml",
+			ErrSettings, s.Cluster)
+	}
+	routes, err := s.routesListen()
+	if err != nil {
+		return err
+	}
+	for _, other := range []string{s.Listen, s.Cluster} {
+		if _, port, err := net.SplitHostPort(routes); err == nil && routes == other && port != "0" {
+			return fmt.Errorf("%w: routes: %s is taken by listen or cluster; other brokers use the port after cluster's unless routes: says where",
+				ErrSettings, routes)
+		}
+	}
+	return nil
 }
 
 // routesListen returns where the broker takes routes of other brokers.
