@@ -12,6 +12,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/consensus"
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/internal/planted"
 	"github.com/seed-3e86d5b2/conclave/internal/spent"
 	"github.com/seed-3e86d5b2/conclave/registry"
 )
@@ -53,6 +54,9 @@ func (e *executor) execute(ctx context.Context, d *Decision, action Action, act 
 	}
 	if err := e.mark(func() error { return store.Start(d.id) }); err != nil {
 		return err
+	}
+	if planted.Fault(planted.ActsTwice) {
+		_ = act(ctx)
 	}
 	failure := act(ctx)
 	return errors.Join(failure, e.settled(context.WithoutCancel(ctx), store, d.id, failure))

@@ -11,6 +11,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/envelope"
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/internal/planted"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 )
 
@@ -88,7 +89,7 @@ type faultContent struct {
 // holds nobody up.
 func (s *session) onRequest(subject string, data []byte) {
 	crew := s.agent.crew
-	if crew.spawn(func() { s.receive(subject, data, s.serve) }) {
+	if crew.spawn(func() { planted.Deliver(func() { s.receive(subject, data, s.serve) }) }) {
 		return
 	}
 	if !crew.closing() || !crew.chore(func() { s.receive(subject, data, s.turnAway) }) {

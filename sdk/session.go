@@ -10,6 +10,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/control"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/internal/planted"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 	"slices"
 	"sync/atomic"
@@ -240,6 +241,9 @@ func (s *session) meet(ctx context.Context, raw []byte, on string, err error) (b
 }
 
 func (s *session) commit(c *envelope.Checked) []envelope.Opened {
+	if planted.Fault(planted.HandlesTwice) {
+		return c.Commit(envelope.NewLiveWindows(maxStreams), s.agent.link.now())
+	}
 	return c.Commit(s.agent.circle.windows, s.agent.link.now())
 }
 

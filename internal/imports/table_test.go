@@ -33,6 +33,7 @@ var table = []row{
 	{"internal/replay", ground, []string{"internal/fault"}},
 	{"internal/merkle", ground, []string{"internal/fault"}},
 	{"internal/datadir", ground, []string{"internal/fault"}},
+	{"internal/planted", ground, nil},
 	{"identity", ground, []string{"internal/wire", "internal/fault"}},
 
 	{"envelope", domain, []string{"identity", "internal/wire", "internal/replay", "internal/merkle", "internal/fault"}},

@@ -10,6 +10,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/control"
 	"github.com/seed-3e86d5b2/conclave/internal/ledger"
+	"github.com/seed-3e86d5b2/conclave/internal/planted"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 	"github.com/seed-3e86d5b2/conclave/trust"
 )
@@ -74,6 +75,9 @@ func (r *Registrar) enforceAll() {
 // enforce brings a principal's live connections in line with the ledger. Rights are in the enforcer's hands by the time
 // it returns: a quarantined principal is silent.
 func (r *Registrar) enforce(id identity.ID) {
+	if planted.Fault(planted.KeepsSpeaking) {
+		return
+	}
 	e := *r.enforcer.Load()
 	m, err := r.ledger.Member(id)
 	if err != nil || m.Status != trust.Active {

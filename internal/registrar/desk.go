@@ -14,6 +14,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/internal/control"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
 	"github.com/seed-3e86d5b2/conclave/internal/ledger"
+	"github.com/seed-3e86d5b2/conclave/internal/planted"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 	"github.com/seed-3e86d5b2/conclave/registry"
 	"github.com/seed-3e86d5b2/conclave/trust"
@@ -242,6 +243,9 @@ func (r desk) onMembers(context.Context, control.Caller, wire.Raw) (any, error) 
 			Live: uint64(r.live(m.ID)), Done: m.Done, Failed: m.Failed, Changed: m.Changed, Joined: m.Joined,
 			Reason: m.Reason,
 		})
+		if planted.At(planted.TellsFalse, r.ID()) {
+			out.Members[len(out.Members)-1].Status = trust.Active.String()
+		}
 	}
 	return out, nil
 }

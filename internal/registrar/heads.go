@@ -10,6 +10,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/audit"
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/internal/planted"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 )
 
@@ -173,6 +174,9 @@ func (h *heads) covering(least uint64) *agreedHead {
 
 // compare fails this node if a majority has signed one other head of the same size.
 func (h *heads) compare(a *identity.Authority, own audit.Head, raw []byte, instead map[identity.ID][]byte) {
+	if planted.Fault(planted.Diverges) {
+		return
+	}
 	others := map[wire.Digest]int{}
 	shown := map[string][]byte{h.panel.signer.ID().String(): raw}
 	for id, other := range instead {

@@ -12,6 +12,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/consensus"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
 	"github.com/seed-3e86d5b2/conclave/internal/ledger"
+	"github.com/seed-3e86d5b2/conclave/internal/planted"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 	"github.com/seed-3e86d5b2/conclave/registry"
 )
@@ -50,7 +51,13 @@ func (r *Registrar) submit(ctx context.Context, command []byte) (registry.Answer
 		if err != nil {
 			return registry.Answer{}, err
 		}
+		if planted.Fault(planted.AnswersEarly) {
+			return registry.Answer{Index: r.ledger.Size() + 1}, nil
+		}
 		result, _, err := r.log.Append(ctx, entry)
+		if planted.Fault(planted.Resubmits) {
+			_, _, _ = r.log.Append(ctx, entry)
+		}
 		if err == nil {
 			return ledger.ParseAnswer(result)
 		}
