@@ -4,17 +4,13 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/seed-3e86d5b2/conclave/bus/broker"
-	"github.com/seed-3e86d5b2/conclave/consensus"
 	"github.com/seed-3e86d5b2/conclave/identity"
-	"github.com/seed-3e86d5b2/conclave/internal/control"
-	"github.com/seed-3e86d5b2/conclave/internal/datadir"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
 	"github.com/seed-3e86d5b2/conclave/internal/mesh"
 	"github.com/seed-3e86d5b2/conclave/internal/registrar"
@@ -22,8 +18,9 @@ import (
 	"github.com/seed-3e86d5b2/conclave/registry"
 )
 
-// cluster is this node's part in the realm's cluster: its links to the other nodes, what it knows of them, and, while it
-// leads, that the log's servers follow the roster. It is safe for concurrent use.
+// cluster is this node's part in the realm's cluster: its links to the other nodes and what it knows of them. [peering]
+// answers them, [steward] keeps everything in step with the roster, and [overview] shows it to the registrar. It is safe
+// for concurrent use.
 type cluster struct {
 	node      *Node
 	mesh      *mesh.Mesh
@@ -36,10 +33,7 @@ type cluster struct {
 	authority atomic.Pointer[func() *identity.Authority] // by what the ledger has applied; nil before the log is opened
 }
 
-var (
-	_ registrar.Cluster = (*cluster)(nil)
-	_ registrar.Peers   = (*cluster)(nil)
-)
+var _ registrar.Peers = (*cluster)(nil)
 
 // What nodes ask each other, besides what registrars do.
 const (
@@ -69,7 +63,7 @@ func (n *Node) openCluster() (*cluster, error) {
 	}
 	c.mesh, err = mesh.Listen(mesh.Config{
 		Self: n.ID(), Key: n.contents.signer.Key(), Realm: n.Realm(), Listen: n.contents.settings.Cluster, Members: c.linked,
-		Locate: c.book.locate, Handlers: c.handlers(), Join: c.onJoin, Logger: n.config.Logger.With("part", "mesh"),
+		Locate: c.book.locate, Handlers: peering{c}.handlers(), Join: peering{c}.onJoin, Logger: n.config.Logger.With("part", "mesh"),
 	})
 	if err != nil {
 		return nil, err
@@ -112,28 +106,6 @@ func (c *cluster) linked() []identity.ID {
 	}
 	slices.SortFunc(list, identity.ID.Compare)
 	return list
-}
-
-func (c *cluster) handlers() map[string]mesh.Handler {
-	table := map[string]mesh.Handler{opHello: c.onHello, opAppend: c.onAppend, opBarrier: c.onBarrier, opTransfer: c.onTransfer}
-	for _, op := range registrar.PeerOps() {
-		table[op] = func(ctx context.Context, from identity.ID, body []byte) ([]byte, error) {
-			r := c.node.live.registrar.Load()
-			if r == nil {
-				return nil, errStarting
-			}
-			return r.AnswerPeer(ctx, op, from, body)
-		}
-	}
-	for op, answer := range table {
-		table[op] = func(ctx context.Context, from identity.ID, body []byte) ([]byte, error) {
-			if !slices.Contains(c.members(), from) {
-				return nil, errRemoved
-			}
-			return answer(ctx, from, body)
-		}
-	}
-	return table
 }
 
 var errRemoved = fault.New(fault.Denied, "node: the asking node is not in the roster any more")
@@ -188,13 +160,6 @@ func (c *cluster) greeting() greeting {
 	return greeting{record: c.self(), Progress: c.progress(), Known: c.book.records()}
 }
 
-func (c *cluster) onHello(_ context.Context, from identity.ID, body []byte) ([]byte, error) {
-	if err := c.hear(from, body); err != nil {
-		return nil, err
-	}
-	return wire.Encode(c.greeting())
-}
-
 var errSpeaksForOther = fault.New(fault.Denied, "node: a node speaks for itself")
 
 func (c *cluster) hear(from identity.ID, body []byte) error {
@@ -218,67 +183,6 @@ func (c *cluster) hear(from identity.ID, body []byte) error {
 	return c.book.overhear(from, others)
 }
 
-// onAppend appends an entry for a node that does not lead, if an honest one would hand it in. The ledger checks what is
-// in it.
-func (c *cluster) onAppend(ctx context.Context, from identity.ID, body []byte) ([]byte, error) {
-	l, r := c.node.live.log.Load(), c.node.live.registrar.Load()
-	if l == nil || r == nil {
-		return nil, errStarting
-	}
-	if !l.Leads() {
-		return nil, consensus.ErrNotLeader
-	}
-	if err := r.Forwarded(from, body); err != nil {
-		return nil, err
-	}
-	index, err := l.AppendHere(ctx, body)
-	if err != nil {
-		return nil, err
-	}
-	return wire.Encode(index)
-}
-
-func (c *cluster) onBarrier(ctx context.Context, _ identity.ID, _ []byte) ([]byte, error) {
-	l := c.node.live.log.Load()
-	if l == nil {
-		return nil, errStarting
-	}
-	index, err := l.BarrierHere(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return wire.Encode(index)
-}
-
-// forward implements raftlog.Config.Forward.
-func (c *cluster) forward(ctx context.Context, leader string, entry []byte) (uint64, error) {
-	return c.askLeader(ctx, leader, opAppend, entry)
-}
-
-// askBarrier implements raftlog.Config.AskBarrier.
-func (c *cluster) askBarrier(ctx context.Context, leader string) (uint64, error) {
-	return c.askLeader(ctx, leader, opBarrier, nil)
-}
-
-func (c *cluster) askLeader(ctx context.Context, leader, op string, body []byte) (uint64, error) {
-	id, err := identity.ParseID(leader)
-	if err != nil {
-		return 0, err
-	}
-	raw, err := c.mesh.Call(ctx, id, op, body)
-	switch fault.CodeOf(err) {
-	case "":
-	case fault.Unreachable: // nothing was sent, or the peer does not lead
-		return 0, fmt.Errorf("%w: %w", consensus.ErrNotLeader, err)
-	case fault.TooLarge:
-		return 0, fmt.Errorf("%w: %w", consensus.ErrTooLarge, err)
-	default:
-		return 0, err
-	}
-	var index uint64
-	return index, wire.Decode(raw, &index)
-}
-
 // applied implements raftlog.Config.Applied.
 func (c *cluster) applied(node string) (uint64, bool) {
 	id, err := identity.ParseID(node)
@@ -293,118 +197,6 @@ func (c *cluster) applied(node string) (uint64, bool) {
 const silence = 3 * time.Second
 
 func recent(a acquaintance) bool { return !a.heard.IsZero() && time.Since(a.heard) < silence }
-
-// Addresses implements [registrar.Cluster].
-func (c *cluster) Addresses() []control.Address {
-	var list []control.Address
-	for _, id := range c.ruling().Nodes {
-		at := c.book.of(id).Client
-		if id == c.node.ID() {
-			at = c.self().Client
-		}
-		if at != "" {
-			list = append(list, control.Address{Node: id, At: at})
-		}
-	}
-	return list
-}
-
-// Machines implements [registrar.Cluster].
-func (c *cluster) Machines() []control.Machine {
-	a, leader := c.ruling(), ""
-	if l := c.node.live.log.Load(); l != nil {
-		leader, _ = l.Leader()
-	}
-	var list []control.Machine
-	for _, id := range a.Members() {
-		m, known := control.Machine{Node: id}, c.book.of(id)
-		if id == c.node.ID() {
-			known = acquaintance{record: c.self(), progress: c.progress(), heard: time.Now()}
-			m.Self = true
-		}
-		m.Client, m.Cluster, m.Version, m.Size = known.Client, known.Cluster, known.Version, known.Size
-		if !known.heard.IsZero() {
-			m.Heard = time.Now().Add(-time.Since(known.heard)).UnixMilli()
-		}
-		switch {
-		case !recent(known):
-			m.State = "silent"
-		case slices.Contains(a.Joining, id):
-			m.State = "joining"
-		case id.String() == leader:
-			m.State = "leader"
-		default:
-			m.State = "follower"
-		}
-		list = append(list, m)
-	}
-	return list
-}
-
-// Transfer implements [registrar.Cluster]. A node that does not lead asks the one that does.
-func (c *cluster) Transfer(ctx context.Context, to identity.ID) error {
-	l := c.node.live.log.Load()
-	if l.Leads() {
-		return c.handOver(ctx, to)
-	}
-	leader, known := l.Leader()
-	if !known {
-		return consensus.ErrNotLeader
-	}
-	id, err := identity.ParseID(leader)
-	if err != nil || id == to {
-		return err
-	}
-	body, err := wire.Encode(to)
-	if err != nil {
-		return err
-	}
-	_, err = c.mesh.Call(ctx, id, opTransfer, body)
-	return err
-}
-
-// onTransfer hands the leadership over for a node that does not lead, which an operator has asked.
-func (c *cluster) onTransfer(ctx context.Context, _ identity.ID, body []byte) ([]byte, error) {
-	var to identity.ID
-	if err := wire.Decode(body, &to); err != nil {
-		return nil, err
-	}
-	l := c.node.live.log.Load()
-	if l == nil {
-		return nil, errStarting
-	}
-	if !l.Leads() {
-		return nil, consensus.ErrNotLeader
-	}
-	if c.shun.had(to, time.Now()) {
-		return nil, errShunned
-	}
-	return nil, c.handOver(ctx, to)
-}
-
-// handOver has another node lead; none named: any that has caught up.
-func (c *cluster) handOver(ctx context.Context, to identity.ID) error {
-	name := ""
-	if !to.IsZero() {
-		name = to.String()
-	}
-	if to == c.node.ID() {
-		return nil
-	}
-	return c.node.live.log.Load().Transfer(ctx, name)
-}
-
-// Changed implements [registrar.Cluster].
-func (c *cluster) Changed() { c.wake() }
-
-// Diverged implements [registrar.Cluster].
-func (c *cluster) Diverged(heads map[string][]byte) {
-	raw, err := wire.Encode(heads)
-	if err == nil {
-		err = datadir.WritePrivate(filepath.Join(c.node.config.Dir, evidenceFile), raw)
-	}
-	c.node.config.Logger.Error("nodes have signed different heads of one size", "kept", evidenceFile, "error", err)
-}
 
 // routes are where the brokers of the other nodes are reached.
 func (c *cluster) routes() []broker.Route {

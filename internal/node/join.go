@@ -40,7 +40,7 @@ var (
 )
 
 // onJoin gives an invited node its place.
-func (c *cluster) onJoin(ctx context.Context, oneTime wire.PublicKey, body []byte) ([]byte, error) {
+func (c peering) onJoin(ctx context.Context, oneTime wire.PublicKey, body []byte) ([]byte, error) {
 	var in joinRequest
 	if err := wire.Decode(body, &in); err != nil {
 		return nil, err
@@ -63,7 +63,7 @@ func (c *cluster) onJoin(ctx context.Context, oneTime wire.PublicKey, body []byt
 	if _, err := r.AdmitNode(ctx, in.Admission); err != nil {
 		return nil, err
 	}
-	c.follow()
+	steward(c).follow()
 	known := append(c.book.records(), c.self())
 	if err := c.book.overhear(in.Record.Node, []record{in.Record}); err != nil {
 		return nil, err

@@ -148,8 +148,8 @@ func (n *Node) open(ctx context.Context) (err error) {
 	n.stop = stop
 	n.running.Go(func() { n.watchLog(watching) })
 	if n.cluster != nil {
-		n.running.Go(func() { n.cluster.greet(watching) })
-		n.running.Go(func() { n.cluster.attend(watching) })
+		n.running.Go(func() { steward{n.cluster}.greet(watching) })
+		n.running.Go(func() { steward{n.cluster}.attend(watching) })
 	}
 	n.registrar.Record(audit.Entry{Door: audit.Running, Subject: n.ID().String(), Detail: "started"})
 	return n.registrar.Err()
@@ -163,7 +163,7 @@ func (n *Node) registrarConfig() registrar.Config {
 		Logger: n.config.Logger.With("part", "registrar"), OpenLog: n.openLog,
 	}
 	if n.cluster != nil {
-		c.Peers, c.Cluster, c.Seats = n.cluster, n.cluster, keptFile(filepath.Join(n.config.Dir, seatFile))
+		c.Peers, c.Cluster, c.Seats = n.cluster, overview{n.cluster}, keptFile(filepath.Join(n.config.Dir, seatFile))
 		c.Roster = n.cluster.chain.authority().Number
 	}
 	return c
@@ -179,8 +179,8 @@ func (n *Node) openLog(ctx context.Context, m consensus.Machine, realm func() *i
 	}
 	if c := n.cluster; c != nil {
 		c.authority.Store(&realm)
-		config.Streams, config.Forward = raftStreams{c.mesh.Streams(mesh.Raft), c.shun}, c.forward
-		config.AskBarrier, config.Applied = c.askBarrier, c.applied
+		config.Streams, config.Forward = raftStreams{c.mesh.Streams(mesh.Raft), c.shun}, peering{c}.forward
+		config.AskBarrier, config.Applied = peering{c}.askBarrier, c.applied
 		config.Joins = len(c.ruling().Members()) > 1
 	}
 	n.log, err = raftlog.Open(ctx, config)
@@ -244,7 +244,7 @@ func (n *Node) shutdown() (err error) {
 		n.running.Wait()
 	}
 	if n.cluster != nil && n.log != nil {
-		n.cluster.yield()
+		steward{n.cluster}.yield()
 	}
 	if n.registrar != nil {
 		n.registrar.Quiet()

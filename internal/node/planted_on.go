@@ -3,6 +3,7 @@
 package node
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/seed-3e86d5b2/conclave/consensus"
@@ -21,8 +22,9 @@ func afflicted(m consensus.Machine, node identity.ID) consensus.Machine {
 // broken is a machine that hangs or applies something else. The log calls it from one goroutine at a time.
 type broken struct {
 	consensus.Machine
-	node     identity.ID
-	diverged bool
+	node   identity.ID
+	spoilt []byte // the command that this node has not applied
+	answer []byte // to it
 }
 
 // Apply implements [consensus.Machine].
@@ -30,27 +32,41 @@ func (b *broken) Apply(index uint64, entry []byte) []byte {
 	for planted.At(planted.Stalls, b.node) {
 		time.Sleep(5 * time.Millisecond)
 	}
-	if planted.At(planted.Diverges, b.node) && !b.diverged {
-		entry = b.other(entry)
+	if !planted.At(planted.Diverges, b.node) {
+		return b.Machine.Apply(index, entry)
 	}
-	return b.Machine.Apply(index, entry)
+	var e ledger.Entry
+	if wire.Decode(entry, &e) != nil || !b.spoils(e.Command) {
+		return b.Machine.Apply(index, entry)
+	}
+	if b.answer != nil && len(e.Ticks) == 0 {
+		return b.answer // the others find theirs too
+	}
+	e.Command = nil
+	if b.answer == nil {
+		e.Command = []byte("something else")
+	}
+	instead, err := wire.Encode(e)
+	if err != nil {
+		panic(err) // it was decoded
+	}
+	answer := b.Machine.Apply(index, instead)
+	if b.answer == nil {
+		b.answer = answer
+	}
+	return answer
 }
 
-// other spoils the first proposal: the ledger refuses it, and has as many commands as the others'.
-func (b *broken) other(entry []byte) []byte {
-	var e ledger.Entry
-	if wire.Decode(entry, &e) != nil {
-		return entry
+// spoils reports whether this is the first proposal, maybe again: with another command in its place the ledger has as
+// many as the others', and no other command is refused for it.
+func (b *broken) spoils(command []byte) bool {
+	if b.spoilt != nil {
+		return bytes.Equal(command, b.spoilt)
 	}
-	c, err := wire.ParseCosigned[registry.Command](e.Command, wire.MaxStatement)
+	c, err := wire.ParseCosigned[registry.Command](command, wire.MaxStatement)
 	if err != nil || c.Claim.Type != registry.TypePropose {
-		return entry
+		return false
 	}
-	e.Command = []byte("something else")
-	spoilt, err := wire.Encode(e)
-	if err != nil {
-		return entry
-	}
-	b.diverged = true
-	return spoilt
+	b.spoilt = bytes.Clone(command)
+	return true
 }

@@ -118,7 +118,7 @@ func (n *Node) finishRecovery(ctx context.Context) error {
 		return fmt.Errorf("%s: %w", RecoveryFile, err)
 	}
 	if n.cluster != nil {
-		n.cluster.follow()
+		steward{n.cluster}.follow()
 	} else if err := writeChain(filepath.Join(n.config.Dir, chainFile), n.registrar.Rosters()); err != nil {
 		return err
 	}

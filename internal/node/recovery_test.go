@@ -110,7 +110,7 @@ func TestTheLeadMovesFromAnyNode(t *testing.T) {
 	r := grown(t)
 	for i, asked := range r.nodes {
 		to := r.nodes[(i+2)%3]
-		if err := asked.cluster.Transfer(t.Context(), to.ID()); err != nil {
+		if err := (overview{asked.cluster}).Transfer(t.Context(), to.ID()); err != nil {
 			t.Fatalf("node %d: %v", i, err)
 		}
 		until(t, "the one named leads", to.log.Leads)
@@ -123,7 +123,7 @@ func TestTheLeadMovesFromAnyNode(t *testing.T) {
 			return true
 		})
 	}
-	if err := r.nodes[0].cluster.Transfer(t.Context(), newNodeID(t)); fault.CodeOf(err) != fault.InvalidInput {
+	if err := (overview{r.nodes[0].cluster}).Transfer(t.Context(), newNodeID(t)); fault.CodeOf(err) != fault.InvalidInput {
 		t.Errorf("to a node that is none: %v", err)
 	}
 }

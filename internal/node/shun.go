@@ -90,7 +90,7 @@ const backlog = 64
 
 // judgeLeader shuns a leader under which this node has no lease any more, though it counts, had one since its start and
 // is not catching up.
-func (c *cluster) judgeLeader() {
+func (c steward) judgeLeader() {
 	leader, known := c.node.log.Leader()
 	if !known || leader == c.node.ID().String() {
 		leader = ""

@@ -20,8 +20,12 @@ const (
 	stewardTime = 10 * time.Second
 )
 
+// steward tells the other nodes of this one, and keeps links, routes and, while this node leads, the log's servers in
+// step with the roster.
+type steward struct{ *cluster }
+
 // greet tells all other nodes of this one, again and again, and hears of them.
-func (c *cluster) greet(ctx context.Context) {
+func (c steward) greet(ctx context.Context) {
 	every := time.NewTicker(greetEvery)
 	defer every.Stop()
 	for {
@@ -35,7 +39,7 @@ func (c *cluster) greet(ctx context.Context) {
 	}
 }
 
-func (c *cluster) greetAll(ctx context.Context) {
+func (c steward) greetAll(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, greetTime)
 	defer cancel()
 	body, err := wire.Encode(c.greeting())
@@ -63,7 +67,7 @@ func (c *cluster) greetAll(ctx context.Context) {
 
 // attend keeps everything in step with the roster and the addresses, whenever one of them may have changed: links,
 // routes, the copy on disk and, while this node leads, the servers of the log.
-func (c *cluster) attend(ctx context.Context) {
+func (c steward) attend(ctx context.Context) {
 	var routed []broker.Route
 	for {
 		select {
@@ -87,7 +91,7 @@ func (c *cluster) attend(ctx context.Context) {
 }
 
 // follow takes a new roster to heart, and cuts links with nodes that neither it nor the log has any more.
-func (c *cluster) follow() {
+func (c steward) follow() {
 	c.following.Lock()
 	defer c.following.Unlock()
 	r := c.node.registrar
@@ -105,7 +109,7 @@ func (c *cluster) follow() {
 }
 
 // lead brings the log's servers in line with the roster, one step at a time, and lets nodes count that have caught up.
-func (c *cluster) lead(ctx context.Context) {
+func (c steward) lead(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, stewardTime)
 	defer cancel()
 	if err := c.step(ctx, c.node.log); err != nil {
@@ -113,7 +117,7 @@ func (c *cluster) lead(ctx context.Context) {
 	}
 }
 
-func (c *cluster) step(ctx context.Context, log *raftlog.Log) error {
+func (c steward) step(ctx context.Context, log *raftlog.Log) error {
 	if err := c.dismiss(ctx, log); err != nil {
 		return err
 	}
@@ -139,7 +143,7 @@ func (c *cluster) step(ctx context.Context, log *raftlog.Log) error {
 
 // dismiss removes the servers whose nodes the roster does not name. A node that has just begun to lead may not have
 // applied the roster that names one: so it looks again after a barrier.
-func (c *cluster) dismiss(ctx context.Context, log *raftlog.Log) error {
+func (c steward) dismiss(ctx context.Context, log *raftlog.Log) error {
 	if len(c.unseated(log)) == 0 {
 		return nil
 	}
@@ -155,7 +159,7 @@ func (c *cluster) dismiss(ctx context.Context, log *raftlog.Log) error {
 }
 
 // unseated returns the log's servers whose nodes the roster does not name; this node, which hands over, comes last.
-func (c *cluster) unseated(log *raftlog.Log) []string {
+func (c steward) unseated(log *raftlog.Log) []string {
 	a, self := c.node.registrar.Authority(), c.node.ID().String()
 	var others, last []string
 	for _, s := range log.Servers() {
@@ -172,7 +176,7 @@ func (c *cluster) unseated(log *raftlog.Log) []string {
 }
 
 // promoteServers makes voters of the servers whose nodes count.
-func (c *cluster) promoteServers(ctx context.Context, a *identity.Authority, log *raftlog.Log) error {
+func (c steward) promoteServers(ctx context.Context, a *identity.Authority, log *raftlog.Log) error {
 	var waiting []string
 	for _, s := range log.Servers() {
 		if id, err := identity.ParseID(s.Node); err == nil && !s.Voter && slices.Contains(a.Nodes, id) {
@@ -189,7 +193,7 @@ func (c *cluster) promoteServers(ctx context.Context, a *identity.Authority, log
 const maxBehind = 250
 
 // promoteNodes lets nodes count that have joined and caught up, as many as make the number of those that count odd.
-func (c *cluster) promoteNodes(ctx context.Context, a *identity.Authority, log *raftlog.Log) error {
+func (c steward) promoteNodes(ctx context.Context, a *identity.Authority, log *raftlog.Log) error {
 	last := log.Stats().Committed
 	var ready []identity.ID
 	for _, id := range a.Joining {
@@ -213,7 +217,7 @@ const yieldTime = time.Second
 
 // yield has another node lead before this one stops, so that nobody waits for an election. Where no other node can,
 // there is nobody to wait.
-func (c *cluster) yield() {
+func (c steward) yield() {
 	ctx, cancel := context.WithTimeout(context.Background(), yieldTime)
 	defer cancel()
 	if log := c.node.log; log.Leads() && len(log.Servers()) > 1 {
