@@ -11,5 +11,5 @@ func At(Name, interface{ String() string }) bool { return false }
 // Deliver delivers something from the bus. With [Replays] it does so twice.
 func Deliver(deliver func()) { deliver() }
 
-// DeliverMessage is Deliver of a topic's message. With [Shuffles] some wait for the next one.
+// DeliverMessage is Deliver of a topic's message. With [Shuffles] some come after the next one.
 func DeliverMessage(deliver func()) { deliver() }

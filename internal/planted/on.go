@@ -68,25 +68,26 @@ func Deliver(deliver func()) {
 	}
 }
 
-// held is a delivery that waits for the next one.
+// held is a delivery that waits until later ones have passed it.
 var held struct {
 	sync.Mutex
 	deliver func()
 	count   int
 }
 
-// every is which message of a shuffled bus waits.
-const every = 5
+// A shuffled bus holds one message in every, until others have passed it, by other senders and to other readers too.
+const every, others = 40, 20
 
-// DeliverMessage is Deliver of a topic's message. With [Shuffles] every fifth one waits for the next one.
+// DeliverMessage is Deliver of a topic's message. With [Shuffles] some come after the next one.
 func DeliverMessage(deliver func()) {
 	held.Lock()
 	held.count++
-	late := held.deliver
-	held.deliver = nil
-	if late == nil && Fault(Shuffles) && held.count%every == 0 {
-		held.deliver = deliver
-		deliver = nil
+	var late func()
+	switch {
+	case held.deliver == nil && held.count >= every && Fault(Shuffles):
+		held.deliver, held.count, deliver = deliver, 0, nil
+	case held.deliver != nil && held.count >= others:
+		late, held.deliver = held.deliver, nil
 	}
 	held.Unlock()
 	for _, next := range []func(){deliver, late} {

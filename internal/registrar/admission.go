@@ -114,6 +114,6 @@ func (r *Registrar) Left(principal identity.ID, process wire.Digest) {
 // Entered says that a process's connection was admitted: the other nodes hear of it.
 func (r *Registrar) Entered(principal identity.ID, process wire.Digest) {
 	if q, err := r.presences.process(principal, process); err == nil {
-		r.tell(wordOf(q))
+		whereabouts{r}.tell(wordOf(q))
 	}
 }

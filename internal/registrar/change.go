@@ -21,6 +21,9 @@ func (r *Registrar) onChange(c ledger.Change) {
 	if r.tickets == nil {
 		return // the ledger is being made
 	}
+	if planted.Fault(planted.KeepsSpeaking) {
+		c.Members = nil
+	}
 	if c.All || c.Roster || len(c.Members) > 0 {
 		r.tickets.forget(c.Members) // all of them, if no member is named
 	}
@@ -32,13 +35,13 @@ func (r *Registrar) onChange(c ledger.Change) {
 		return // the log is being replayed: nobody is connected
 	}
 	for _, id := range c.Members {
-		r.enforce(id)
+		consequences{r}.enforce(id)
 	}
 	if c.Roster || c.All {
-		r.reseated()
+		consequences{r}.reseated()
 	}
 	if c.All {
-		r.enforceAll()
+		consequences{r}.enforceAll()
 	}
 	r.hints.add(c.Members, c.Decisions)
 	if c.Roster || c.All {
@@ -53,17 +56,20 @@ func (r *Registrar) onChange(c ledger.Change) {
 // TellNodes has agents look again at who runs the realm and where: there is a new roster, or a node has moved.
 func (r *Registrar) TellNodes() { r.hints.add(r.ledger.Authority().Nodes, nil) }
 
+// consequences are what follows from a change of the ledger: for live connections, for the lease, for those who listen.
+type consequences struct{ *Registrar }
+
 // reseated follows a new roster: a node that is alone waits for nobody, and one that was until now has a lease until it
 // can renew it. No other gets one: what it has applied may be old.
-func (r *Registrar) reseated() {
+func (r consequences) reseated() {
 	if r.door.widened(r.alone()) && r.counts() {
 		r.lease.renew(r.lease.now())
 	}
-	r.attune()
+	timekeeper(r).attune()
 }
 
 // enforceAll brings everybody's live connections in line with the ledger.
-func (r *Registrar) enforceAll() {
+func (r consequences) enforceAll() {
 	e := *r.enforcer.Load()
 	for _, m := range r.ledger.Members() {
 		if e.Live(m.ID) > 0 {
@@ -74,10 +80,7 @@ func (r *Registrar) enforceAll() {
 
 // enforce brings a principal's live connections in line with the ledger. Rights are in the enforcer's hands by the time
 // it returns: a quarantined principal is silent.
-func (r *Registrar) enforce(id identity.ID) {
-	if planted.Fault(planted.KeepsSpeaking) {
-		return
-	}
+func (r consequences) enforce(id identity.ID) {
 	e := *r.enforcer.Load()
 	m, err := r.ledger.Member(id)
 	if err != nil || m.Status != trust.Active {
@@ -134,7 +137,7 @@ func (q hintQueue) take() control.Hint {
 }
 
 // broadcast tells everybody connected where to look again.
-func (r *Registrar) broadcast(ctx context.Context) {
+func (r consequences) broadcast(ctx context.Context) {
 	subject := bus.In(r.Realm()).Hint(r.ID())
 	for {
 		select {
@@ -155,7 +158,7 @@ func (r *Registrar) broadcast(ctx context.Context) {
 }
 
 // watchDeadlines tells the time when the next deadline of an open decision passes, so that silence ends it.
-func (r *Registrar) watchDeadlines(ctx context.Context) {
+func (r timekeeper) watchDeadlines(ctx context.Context) {
 	for {
 		var timer <-chan time.Time
 		if next := r.ledger.NextDeadline(); next > 0 && r.counts() {

@@ -14,12 +14,14 @@ import (
 	"github.com/seed-3e86d5b2/conclave/trust"
 )
 
+type peerHandler func(ctx context.Context, from identity.ID, body []byte) ([]byte, error)
+
 // peerOps is the table of what other nodes may ask of this one.
-var peerOps = map[string]func(*Registrar, context.Context, identity.ID, []byte) ([]byte, error){
-	opCosign:  (*Registrar).onCosign,
-	opSender:  (*Registrar).onPeerSender,
-	opPresent: (*Registrar).onPresent,
-	opGone:    (*Registrar).onGone,
+var peerOps = map[string]func(*Registrar) peerHandler{
+	opCosign:  func(r *Registrar) peerHandler { return cosigner{r}.onCosign },
+	opSender:  func(r *Registrar) peerHandler { return whereabouts{r}.onPeerSender },
+	opPresent: func(r *Registrar) peerHandler { return whereabouts{r}.onPresent },
+	opGone:    func(r *Registrar) peerHandler { return whereabouts{r}.onGone },
 }
 
 // PeerOps returns the names of what other nodes may ask, for [Registrar.AnswerPeer].
@@ -31,13 +33,16 @@ func (r *Registrar) AnswerPeer(ctx context.Context, op string, from identity.ID,
 	if !ok {
 		return nil, fmt.Errorf("%w: %.32q", errNoCosign, op)
 	}
-	return answer(r, ctx, from, body)
+	return answer(r)(ctx, from, body)
 }
+
+// cosigner signs beneath what peers have signed, if this node would say the same.
+type cosigner struct{ *Registrar }
 
 var errNoCosign = fault.New(fault.Denied, "registrar: nodes do not sign that kind of statement for each other")
 
 // onCosign signs beneath a peer's signature what this node would say too, once it has applied as much.
-func (r *Registrar) onCosign(ctx context.Context, from identity.ID, body []byte) ([]byte, error) {
+func (r cosigner) onCosign(ctx context.Context, from identity.ID, body []byte) ([]byte, error) {
 	var in cosignRequest
 	if err := wire.Decode(body, &in); err != nil {
 		return nil, err
@@ -68,7 +73,7 @@ func (r *Registrar) onCosign(ctx context.Context, from identity.ID, body []byte)
 var errNotCounted = fault.New(fault.Denied, "registrar: this node does not count yet; it is joining")
 
 // cosigned checks that the asker has signed, waits until this node has applied what the statement is about, and signs.
-func cosigned[T wire.Statement](ctx context.Context, r *Registrar, from identity.ID, raw []byte, index func(T) uint64,
+func cosigned[T wire.Statement](ctx context.Context, r cosigner, from identity.ID, raw []byte, index func(T) uint64,
 	sign func([]byte) (cosignAnswer, error)) (cosignAnswer, error) {
 	c, err := wire.ParseCosigned[T](raw, wire.MaxStatement)
 	if err != nil {
@@ -84,7 +89,7 @@ func cosigned[T wire.Statement](ctx context.Context, r *Registrar, from identity
 }
 
 // reached waits until the ledger holds that many commands, for [catchUp] at most.
-func (r *Registrar) reached(ctx context.Context, size uint64) error {
+func (r cosigner) reached(ctx context.Context, size uint64) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, catchUp, errBehindPeer)
 	defer cancel()
 	for {

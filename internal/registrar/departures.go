@@ -55,7 +55,7 @@ func (d *departures) take() []control.Process {
 
 // tellDepartures tells the other nodes who has left, until ctx ends. What does not arrive is made good by presences,
 // which end.
-func (r *Registrar) tellDepartures(ctx context.Context) {
+func (r whereabouts) tellDepartures(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -88,7 +88,7 @@ func (r *Registrar) tellDepartures(ctx context.Context) {
 }
 
 // onGone takes back what a peer has said of processes at its door.
-func (r *Registrar) onGone(_ context.Context, from identity.ID, body []byte) ([]byte, error) {
+func (r whereabouts) onGone(_ context.Context, from identity.ID, body []byte) ([]byte, error) {
 	var in departed
 	if err := wire.Decode(body, &in); err != nil {
 		return nil, err

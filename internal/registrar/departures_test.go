@@ -41,7 +41,7 @@ func TestANodeTakesBackItsOwnWordOnly(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		liar.tell(wordOf(known)) // it claims the process for itself, and then says that it left
+		(whereabouts{liar.Registrar}).tell(wordOf(known)) // it claims the process for itself, and then says that it left
 		synctest.Wait()
 		liar.Left(alice.ID(), id)
 		synctest.Wait()

@@ -141,7 +141,7 @@ func (r desk) onSender(ctx context.Context, _ control.Caller, body wire.Raw) (an
 		return nil, err
 	}
 	q, err := r.presences.process(in.Principal, in.Credential)
-	if err != nil && r.askSender(ctx, in) == nil {
+	if err != nil && whereabouts(r).askSender(ctx, in) == nil {
 		q, err = r.presences.process(in.Principal, in.Credential)
 	}
 	if err != nil {

@@ -125,8 +125,11 @@ func (d *door) widened(alone bool) bool {
 	return was && !alone
 }
 
+// timekeeper tells the time through the log, by which the node's lease is kept and deadlines pass.
+type timekeeper struct{ *Registrar }
+
 // attune opens or shuts the door by whether this node may serve now. Whoever calls it last leaves it right, however late.
-func (r *Registrar) attune() {
+func (r timekeeper) attune() {
 	e := r.enforcer.Load()
 	if e == nil {
 		return
@@ -156,7 +159,7 @@ func (r *Registrar) mayServe() error {
 
 // keepTime tells the time through the log again and again, which renews the lease, moves log time and shows the others
 // that this node follows. It does nothing while the node is alone or not yet one of those that count.
-func (r *Registrar) keepTime(ctx context.Context) {
+func (r timekeeper) keepTime(ctx context.Context) {
 	every := time.NewTicker(r.lease.length / renewals)
 	defer every.Stop()
 	var under sync.WaitGroup // a node that hangs holds up one question, not the next renewal
@@ -174,7 +177,7 @@ func (r *Registrar) keepTime(ctx context.Context) {
 		r.attune() // the machine may have been suspended, and the lease's timer with it
 		under.Go(func() { r.renewLease(ctx) })
 		if !gathered && r.mayServe() == nil {
-			under.Go(func() { r.gather(ctx) })
+			under.Go(func() { whereabouts(r).gather(ctx) })
 			gathered = true
 		}
 		if rounds%headRounds == 0 {
@@ -193,7 +196,7 @@ func (r *Registrar) counts() bool {
 }
 
 // renewLease tells the time and, once that is applied here, counts the lease from when it was sent.
-func (r *Registrar) renewLease(ctx context.Context) {
+func (r timekeeper) renewLease(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, r.lease.length)
 	defer cancel()
 	sent := r.lease.now()
@@ -209,7 +212,7 @@ func (r *Registrar) renewLease(ctx context.Context) {
 }
 
 // tellTime appends a tick of its own and returns the time that it tells, once it is applied here.
-func (r *Registrar) tellTime(ctx context.Context) (int64, error) {
+func (r timekeeper) tellTime(ctx context.Context) (int64, error) {
 	now, err := r.clock.now()
 	if err != nil {
 		return 0, err
@@ -228,7 +231,7 @@ func (r *Registrar) tellTime(ctx context.Context) (int64, error) {
 
 // compareHeads has the others sign this node's newest head. If most of them know another one of that size, this node
 // stops: see [heads.current].
-func (r *Registrar) compareHeads(ctx context.Context) {
+func (r timekeeper) compareHeads(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, r.lease.length)
 	defer cancel()
 	if _, _, err := r.heads.current(ctx, r.ledger.Size()); err != nil {

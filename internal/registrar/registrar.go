@@ -153,24 +153,24 @@ func Unsigned(err error) error {
 // Serve begins to answer requests over conn, which stays the caller's, and to enforce changes by e.
 func (r *Registrar) Serve(conn bus.Conn, e Enforcer) (err error) {
 	r.conn = conn
-	r.lease.changed = r.attune
+	r.lease.changed = timekeeper{r}.attune
 	r.enforcer.Store(&e)
-	r.reseated()   // without a lease, whoever comes now shall try another node, and not take this for a refusal
-	r.enforceAll() // what was applied since the enforcer began to admit
+	consequences{r}.reseated()   // without a lease, whoever comes now shall try another node, and not take this for a refusal
+	consequences{r}.enforceAll() // what was applied since the enforcer began to admit
 	loops, stop := context.WithCancel(context.Background())
 	r.stop = stop
 	if r.server, err = control.Serve(conn, r.Realm(), r.ID(), metered(desk{r}.handlers(), r.config.Meter)); err != nil {
 		return err
 	}
 	if r.config.Peers != nil {
-		if _, err = conn.Subscribe(bus.In(r.Realm()).Words(), r.hear); err != nil { // ends with the connection
+		if _, err = conn.Subscribe(bus.In(r.Realm()).Words(), whereabouts{r}.hear); err != nil { // ends with the connection
 			return err
 		}
-		r.running.Go(func() { r.keepTime(loops) })
-		r.running.Go(func() { r.tellDepartures(loops) })
+		r.running.Go(func() { timekeeper{r}.keepTime(loops) })
+		r.running.Go(func() { whereabouts{r}.tellDepartures(loops) })
 	}
-	r.running.Go(func() { r.broadcast(loops) })
-	r.running.Go(func() { r.watchDeadlines(loops) })
+	r.running.Go(func() { consequences{r}.broadcast(loops) })
+	r.running.Go(func() { timekeeper{r}.watchDeadlines(loops) })
 	return nil
 }
 

@@ -290,7 +290,7 @@ func TestWordsAreVerified(t *testing.T) {
 		}
 		honest, foreign, other := process(alice), process(stranger), process(alice)
 		from := w.at[1].ID()
-		if err := w.at[0].take(from, word{Credential: honest.Credential().Raw()}); err != nil {
+		if err := (whereabouts{w.at[0].Registrar}).take(from, word{Credential: honest.Credential().Raw()}); err != nil {
 			t.Fatal(err)
 		}
 		for name, c := range map[string]word{
@@ -299,12 +299,12 @@ func TestWordsAreVerified(t *testing.T) {
 			"another's presence":      {Credential: honest.Credential().Raw(), Presence: presence(t, other, 1, now, "a")},
 			"a presence that is over": {Credential: honest.Credential().Raw(), Presence: presence(t, honest, 1, now-3600_000, "a")},
 		} {
-			if err := w.at[0].take(from, c); err == nil {
+			if err := (whereabouts{w.at[0].Registrar}).take(from, c); err == nil {
 				t.Errorf("%s was taken", name)
 			}
 		}
 		w.at[0].quarantine(alice.ID())
-		if err := w.at[0].take(from, word{Credential: other.Credential().Raw()}); fault.CodeOf(err) != fault.Quarantined {
+		if err := (whereabouts{w.at[0].Registrar}).take(from, word{Credential: other.Credential().Raw()}); fault.CodeOf(err) != fault.Quarantined {
 			t.Errorf("a quarantined agent's process: %v", err)
 		}
 	})
@@ -334,7 +334,7 @@ func TestUnknownProcessIsAskedForElsewhere(t *testing.T) {
 		if err := ask(w.at[2], wire.Digest{1}); fault.CodeOf(err) != fault.Unknown {
 			t.Errorf("a process nowhere: %v", err)
 		}
-		w.at[1].gather(t.Context())
+		(whereabouts{w.at[1].Registrar}).gather(t.Context())
 		if _, err := w.at[1].presences.process(alice.ID(), p.Credential().ID()); err != nil {
 			t.Errorf("gathered: %v", err)
 		}

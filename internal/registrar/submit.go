@@ -27,17 +27,20 @@ const tickTogether = 100
 // what the ledger would refuse without looking further, [ErrClock], the log's. After consensus.ErrUncertain, submit
 // the same command again: it takes effect once.
 func (r *Registrar) Submit(ctx context.Context, command []byte) (registry.Answer, error) {
-	answer, err := r.submit(ctx, command)
+	answer, err := intake{r}.submit(ctx, command)
 	if err != nil {
 		r.config.Meter.Commanded(fault.CodeOf(err), false)
 	} else {
 		r.config.Meter.Commanded(answer.Code, true)
 	}
-	r.recordCommand(command, answer, err)
+	intake{r}.recordCommand(command, answer, err)
 	return answer, err
 }
 
-func (r *Registrar) submit(ctx context.Context, command []byte) (registry.Answer, error) {
+// intake puts commands through the log, and notes in the trail what became of them.
+type intake struct{ *Registrar }
+
+func (r intake) submit(ctx context.Context, command []byte) (registry.Answer, error) {
 	if err := r.Err(); err != nil {
 		return registry.Answer{}, fmt.Errorf("the node has stopped: %w", err)
 	}
@@ -72,7 +75,7 @@ const submitTime = 10 * time.Second
 
 // again waits a little and reports whether an append that failed with err may be made again. It may, whatever became of
 // it: the ledger answers the same command twice alike and executes it once.
-func (r *Registrar) again(ctx context.Context, err error) bool {
+func (r intake) again(ctx context.Context, err error) bool {
 	lost := errors.Is(err, consensus.ErrNotLeader) || errors.Is(err, consensus.ErrUncertain)
 	if !lost || errors.Is(err, consensus.ErrClosed) || r.alone() || r.Err() != nil {
 		return false
@@ -86,7 +89,7 @@ func (r *Registrar) again(ctx context.Context, err error) bool {
 }
 
 // entry adds a tick to the command if log time has fallen behind.
-func (r *Registrar) entry(command []byte) ([]byte, error) {
+func (r intake) entry(command []byte) ([]byte, error) {
 	now, err := r.clock.now()
 	if err != nil {
 		return nil, err
@@ -150,7 +153,7 @@ var doors = map[registry.Type]audit.Door{
 	registry.TypeConsume: audit.Consuming,
 }
 
-func (r *Registrar) recordCommand(command []byte, answer registry.Answer, err error) {
+func (r intake) recordCommand(command []byte, answer registry.Answer, err error) {
 	e := audit.Entry{Door: audit.Commanding, Object: answer.Command, Code: string(answer.Code)}
 	if err != nil {
 		e.Code, e.Detail = string(fault.CodeOf(err)), err.Error()
@@ -171,7 +174,7 @@ func (r *Registrar) recordCommand(command []byte, answer registry.Answer, err er
 }
 
 // recordVerdict notes that a ballot decided.
-func (r *Registrar) recordVerdict(answer registry.Answer) {
+func (r intake) recordVerdict(answer registry.Answer) {
 	v, err := registry.Result[consensus.Verdict](answer)
 	if err != nil || v.State == consensus.Open {
 		return

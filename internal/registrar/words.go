@@ -39,8 +39,11 @@ func wordOf(q process) word {
 	return w
 }
 
+// whereabouts is what the nodes tell each other of the processes that are connected to them.
+type whereabouts struct{ *Registrar }
+
 // tell sends a word to the other nodes, if there are any. It is lost if the bus is: presences come again.
-func (r *Registrar) tell(w word) {
+func (r whereabouts) tell(w word) {
 	if r.conn == nil || r.config.Peers == nil || r.alone() {
 		return
 	}
@@ -54,7 +57,7 @@ func (r *Registrar) tell(w word) {
 }
 
 // hear takes another node's word.
-func (r *Registrar) hear(subject string, data []byte) {
+func (r whereabouts) hear(subject string, data []byte) {
 	s, err := bus.In(r.Realm()).Parse(subject)
 	if err != nil || s.From == r.ID() {
 		return
@@ -69,7 +72,7 @@ func (r *Registrar) hear(subject string, data []byte) {
 }
 
 // take verifies what another node says of a process and remembers it.
-func (r *Registrar) take(from identity.ID, w word) error {
+func (r whereabouts) take(from identity.ID, w word) error {
 	claimed, err := wire.Parse[identity.Credential](w.Credential, wire.MaxStatement)
 	if err != nil {
 		return err
@@ -102,7 +105,7 @@ func (r *Registrar) take(from identity.ID, w word) error {
 }
 
 // onPeerSender tells a peer of one process that is known here.
-func (r *Registrar) onPeerSender(_ context.Context, _ identity.ID, body []byte) ([]byte, error) {
+func (r whereabouts) onPeerSender(_ context.Context, _ identity.ID, body []byte) ([]byte, error) {
 	var in control.Process
 	if err := wire.Decode(body, &in); err != nil {
 		return nil, err
@@ -115,7 +118,7 @@ func (r *Registrar) onPeerSender(_ context.Context, _ identity.ID, body []byte) 
 }
 
 // onPresent tells a peer of the processes connected here, as many as fit one answer.
-func (r *Registrar) onPresent(context.Context, identity.ID, []byte) ([]byte, error) {
+func (r whereabouts) onPresent(context.Context, identity.ID, []byte) ([]byte, error) {
 	var out words
 	size := 0
 	for _, q := range r.presences.at(r.ID()) {
@@ -130,7 +133,7 @@ func (r *Registrar) onPresent(context.Context, identity.ID, []byte) ([]byte, err
 
 // askSender asks the other nodes about a process that is not known here, all at once, and takes the first answer that
 // verifies.
-func (r *Registrar) askSender(ctx context.Context, p control.Process) error {
+func (r whereabouts) askSender(ctx context.Context, p control.Process) error {
 	others, _ := r.panel.others(r.ledger.Authority())
 	if r.config.Peers == nil || len(others) == 0 {
 		return errUnknownProcess
@@ -154,7 +157,7 @@ func (r *Registrar) askSender(ctx context.Context, p control.Process) error {
 	return err
 }
 
-func (r *Registrar) askSenderOf(ctx context.Context, id identity.ID, body []byte) error {
+func (r whereabouts) askSenderOf(ctx context.Context, id identity.ID, body []byte) error {
 	raw, err := r.config.Peers.Call(ctx, id, opSender, body)
 	if err != nil {
 		return err
@@ -167,7 +170,7 @@ func (r *Registrar) askSenderOf(ctx context.Context, id identity.ID, body []byte
 }
 
 // gather asks the other nodes who is connected to them: a node that has just come learns it at once.
-func (r *Registrar) gather(ctx context.Context) {
+func (r whereabouts) gather(ctx context.Context) {
 	others, _ := r.panel.others(r.ledger.Authority())
 	for _, id := range others {
 		limited, cancel := context.WithTimeout(ctx, signTime)
