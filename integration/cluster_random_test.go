@@ -17,15 +17,15 @@ var kinds = []lab.Kind{
 	lab.Kill, lab.KillLeader, lab.Pause, lab.Partition, lab.OneWay, lab.Loss, lab.Delay, lab.Stall, lab.Corrupt,
 }
 
-// shape is a schedule of about a minute and a half.
-func shape(nodes int) lab.Shape {
+// shape is a schedule of about that length.
+func shape(nodes int, span time.Duration) lab.Shape {
 	return lab.Shape{
-		Nodes: nodes, Span: 90 * time.Second, Shortest: 2 * time.Second, Longest: 5 * time.Second, Rest: time.Second, Kinds: kinds,
+		Nodes: nodes, Span: span, Shortest: 2 * time.Second, Longest: 5 * time.Second, Rest: time.Second, Kinds: kinds,
 	}
 }
 
 // TestClusterRandom plays one random schedule.
-func TestClusterRandom(t *testing.T) { playSchedule(t, seedOf(t)) }
+func TestClusterRandom(t *testing.T) { playSchedule(t, seedOf(t), 45*time.Second) }
 
 // TestClusterSoak plays random schedules, each on a cluster of its own, for as long as CONCLAVE_CLUSTER_SOAK says ("8h").
 func TestClusterSoak(t *testing.T) {
@@ -39,13 +39,13 @@ func TestClusterSoak(t *testing.T) {
 	}
 	for end := time.Now().Add(span); time.Now().Before(end) && !t.Failed(); {
 		seed := rand.Uint64()
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { playSchedule(t, seed) })
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { playSchedule(t, seed, 90*time.Second) })
 	}
 }
 
-func playSchedule(t *testing.T, seed uint64) {
+func playSchedule(t *testing.T, seed uint64, span time.Duration) {
 	c := newCluster(t, 3, true)
-	s, err := lab.Generate(seed, shape(len(c.nodes)))
+	s, err := lab.Generate(seed, shape(len(c.nodes), span))
 	if err != nil {
 		t.Fatal(err)
 	}

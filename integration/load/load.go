@@ -37,6 +37,7 @@ type Size struct {
 	Pace       time.Duration
 	Silence    time.Duration // how long a suspect stays quarantined, and free
 	Strict     bool          // reads of members are linearizable
+	Apart      bool          // each client connects to one node first, in turn, and turns to others only if it must
 }
 
 // Usual is a load for three nodes on a small machine.
@@ -266,6 +267,9 @@ func (e *enroller) add(name string, signer identity.Signer, prepare func(context
 	c := &client{
 		name: name, node: node, profile: e.load.at(node, signer), prepare: prepare, work: work, seen: map[string]uint64{},
 		random: rand.New(rand.NewPCG(e.load.recorder.seed, uint64(len(e.clients)))),
+	}
+	if e.load.size.Apart {
+		c.profile = e.load.only(node, signer)
 	}
 	e.clients = append(e.clients, c)
 	return c

@@ -21,6 +21,10 @@ const (
 	shunAtFirst    = 5 * time.Second
 	shunAtMost     = 5 * time.Minute
 	shunMemory     = 30 * time.Minute // after which a node is as good as any other
+
+	// reach is for how long after an exile a leader is not judged anew: raft waits up to 10 s before it tries a follower
+	// again that did not answer.
+	reach = 12 * time.Second
 )
 
 var errShunned = fault.New(fault.Denied, "node: this node led, and appended nothing").
@@ -47,22 +51,24 @@ func newShun() *shun { return &shun{out: map[identity.ID]exile{}} }
 // judge notes one round: who leads, if anybody but this node does, and whether this node is served. It returns a leader
 // that is to be shunned from now on.
 func (s *shun) judge(leader string, served bool, now time.Time) (identity.ID, bool) {
-	if served || leader == "" || leader != s.leader {
+	id, err := identity.ParseID(leader)
+	if served || err != nil || leader != s.leader {
 		s.leader, s.unserved = leader, 0
+		return identity.ID{}, false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before, ok := s.out[id]
+	if ok && now.Sub(before.begun) < before.length+reach {
+		s.unserved = 0 // it could not have served this node yet
 		return identity.ID{}, false
 	}
 	if s.unserved++; s.unserved < unservedRounds {
 		return identity.ID{}, false
 	}
 	s.unserved = 0
-	id, err := identity.ParseID(leader)
-	if err != nil {
-		return identity.ID{}, false
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	length := shunAtFirst
-	if before, ok := s.out[id]; ok && now.Sub(before.begun) < shunMemory {
+	if ok && now.Sub(before.begun) < shunMemory {
 		length = min(2*before.length, shunAtMost)
 	}
 	s.out[id] = exile{begun: now, length: length}
@@ -88,15 +94,16 @@ func (s *shun) had(id identity.ID, now time.Time) bool {
 // backlog is how many entries a node applies between two greetings that is still being told what it missed.
 const backlog = 64
 
-// judgeLeader shuns a leader under which this node has no lease any more, though it counts, had one since its start and
-// is not catching up.
+// judgeLeader shuns a leader under which this node has no lease any more, though it counts, had one since its start, is
+// not catching up and has applied what it knows to be committed: a node that was itself held up blames nobody.
 func (c steward) judgeLeader() {
 	leader, known := c.node.log.Leader()
 	if !known || leader == c.node.ID().String() {
 		leader = ""
 	}
-	ready, applied := c.node.registrar.Ready() == nil, c.node.log.Stats().Applied
-	fed := applied > c.shun.applied+backlog
+	stats := c.node.log.Stats()
+	ready, applied := c.node.registrar.Ready() == nil, stats.Applied
+	fed := applied > c.shun.applied+backlog || stats.Committed > applied
 	c.shun.ready, c.shun.applied = c.shun.ready || ready, applied
 	served := ready || fed || !c.shun.ready || !slices.Contains(c.node.registrar.Authority().Nodes, c.node.ID())
 	if id, out := c.shun.judge(leader, served, time.Now()); out {

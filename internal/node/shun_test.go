@@ -50,7 +50,12 @@ func TestALeaderThatServesNobodyIsShunnedLongerEachTime(t *testing.T) {
 		if !s.had(a, now.Add(want)) {
 			t.Error("forgotten at once")
 		}
-		now = now.Add(want)
+		for range 2 * unservedRounds { // it has not had the time to serve yet
+			if _, again := s.judge(a.String(), false, now.Add(want+reach-1)); again {
+				t.Fatal("judged before it could have come back")
+			}
+		}
+		now = now.Add(want + reach)
 		want = min(2*want, shunAtMost)
 	}
 	if now = now.Add(shunMemory); s.had(a, now) {
