@@ -12,11 +12,13 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"github.com/seed-3e86d5b2/conclave/sdk"
 	"github.com/seed-3e86d5b2/conclave/sdk/code"
+	"github.com/seed-3e86d5b2/conclave/sdk/middleware"
 )
 
 func main() {
@@ -33,12 +35,17 @@ func main() {
 	os.Exit(exitCode(err))
 }
 
+// again repeats calls: asking a reviewer twice changes nothing, and when the reviewer's node goes away in the middle nobody
+// says so.
+var again = middleware.Backoff{Attempts: 6, Each: 2 * time.Second, Again: true}
+
 // connect connects as the principal of a context, or as an agent of the name where the context is an operator's.
 func connect(ctx context.Context, in, name string) (*sdk.Agent, error) {
 	agent, err := sdk.Connect(ctx, sdk.Context(in), sdk.Name(name))
 	if err != nil {
 		return nil, fmt.Errorf("%s in context %q: %w (is a bus running? start one: conclave dev)", name, in, err)
 	}
+	agent.UseCalls(middleware.RetryCalls(again))
 	return agent, nil
 }
 
