@@ -103,6 +103,21 @@ func (s shell) becomes(what string, ok func(clusterDoc) bool) clusterDoc {
 	}
 }
 
+// served waits until a context's node serves: one that counts since just now has no lease yet.
+func (s shell) served(name string) {
+	s.Helper()
+	limit := time.After(40 * time.Second)
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for s.run("--context", name, "server", "status").status != 0 {
+		select {
+		case <-again.C:
+		case <-limit:
+			s.Fatalf("nobody serves %s", name)
+		}
+	}
+}
+
 // leads waits until a node leads for which ok holds, by the nodes' names, and returns its name.
 func (s shell) leads(what string, ok func(id string) bool) string {
 	s.Helper()
@@ -149,6 +164,7 @@ func TestOneNodeGrowsToThreeAndShrinks(t *testing.T) {
 	}
 	s.enrol("early")
 	s.aim("operator", b)
+	s.served("operator")
 	s.enrol("late") // through another node
 	s.ok("context", "use", "operator")
 	s.refused(exitNotFound, "not_found", "cluster", "remove", "NZZZZZZ")
