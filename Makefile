@@ -10,4 +10,4 @@ ARTEFACTS ?= $(CURDIR)/soak
 # seed; CONCLAVE_SEED=... go test -tags netns -run TestClusterRandom ./integration plays that schedule again.
 soak:
 	CONCLAVE_CLUSTER_SOAK=$(DURATION)h CONCLAVE_ARTEFACTS=$(ARTEFACTS) \
-		go test -count=1 -tags netns -run '^TestClusterSoak$$' -timeout 0 -v ./integration
+		go test -count=1 -tags netns -run '^TestClusterRandom$$' -timeout 0 -v ./integration

@@ -66,7 +66,7 @@ func symbols(t *testing.T, path string) bool {
 // the tag has both.
 func TestReleaseHasNoFault(t *testing.T) {
 	if testing.Short() {
-		t.Skip("it builds the program twice")
+		t.Skip("it builds the program twice; run without -short, as the gate does")
 	}
 	plain, plainBytes := program(t, "")
 	broken, brokenBytes := program(t, "planted")
