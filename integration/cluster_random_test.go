@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -50,7 +51,10 @@ func playSchedule(t *testing.T, seed uint64, span time.Duration) {
 	}
 	t.Log(s)
 	r := newTrial(c, seed)
-	played, err := s.Play(t.Context(), c.fault, c.heal)
+	played, err := s.Play(t.Context(), c.fault, func(ctx context.Context) error {
+		_, err := c.heal(ctx)
+		return err
+	})
 	if err != nil {
 		t.Error(err)
 	}

@@ -221,15 +221,39 @@ func (c *cluster) whole(list []seat) bool {
 // settled waits until the cluster is whole.
 func (c *cluster) settled() []seat {
 	c.t.Helper()
-	return c.awaitMembers("the cluster does not get whole", c.whole)
+	list, err := c.heal(c.t.Context())
+	if err != nil {
+		c.t.Fatalf("the cluster does not get whole: %v", err)
+	}
+	return list
 }
 
-// heal is settled for schedules.
-func (c *cluster) heal(ctx context.Context) error {
+// heal waits until all nodes are there and each of them lets clients in: one that counts since just now has no lease yet.
+func (c *cluster) heal(ctx context.Context) ([]seat, error) {
 	ctx, cancel := context.WithTimeout(ctx, recovery)
 	defer cancel()
-	_, err := c.pollMembers(ctx, c.whole)
-	return err
+	list, err := c.pollMembers(ctx, c.whole)
+	if err != nil {
+		return nil, err
+	}
+	p := c.profile("operator")
+	for _, m := range list {
+		id, err := identity.ParseID(m.Node)
+		if err != nil {
+			return nil, err
+		}
+		p.Pins = append(p.Pins, id) // a replaced node has another key
+	}
+	for i, h := range c.hosts {
+		a, err := c.dial(ctx, i, p)
+		if err != nil {
+			return nil, fmt.Errorf("%s lets nobody in: %w", h.Name(), err)
+		}
+		if err := a.Close(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
 }
 
 // leader returns the number of the node that leads.
@@ -323,18 +347,12 @@ func (c *cluster) rest(i int) []*lab.Host {
 func (c *cluster) connectTo(i int, signer identity.Signer) *sdk.Agent {
 	c.t.Helper()
 	p := c.profile("operator")
-	p.Signer, p.Addresses = signer, []string{c.door(i)}
+	p.Signer = signer
 	ctx, cancel := context.WithTimeout(c.t.Context(), recovery)
 	defer cancel()
-	again := time.NewTicker(100 * time.Millisecond)
-	defer again.Stop()
-	a, err := sdk.Connect(ctx, sdk.WithProfile(p))
-	for ; err != nil; a, err = sdk.Connect(ctx, sdk.WithProfile(p)) { // a node that has just started has no lease yet
-		select {
-		case <-again.C:
-		case <-ctx.Done():
-			c.t.Fatalf("connect to %s: %v", c.hosts[i].Name(), err)
-		}
+	a, err := c.dial(ctx, i, p)
+	if err != nil {
+		c.t.Fatalf("connect to %s: %v", c.hosts[i].Name(), err)
 	}
 	c.t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -342,6 +360,24 @@ func (c *cluster) connectTo(i int, signer identity.Signer) *sdk.Agent {
 		_ = a.Close(ctx) // the node may be gone
 	})
 	return a
+}
+
+// dial connects to one node alone as soon as it lets clients in.
+func (c *cluster) dial(ctx context.Context, i int, p sdk.Profile) (*sdk.Agent, error) {
+	p.Addresses = []string{c.door(i)}
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for {
+		a, err := sdk.Connect(ctx, sdk.WithProfile(p))
+		if err == nil {
+			return a, nil
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return nil, errors.Join(err, ctx.Err())
+		}
+	}
 }
 
 // command returns a program that will run where the operator is.

@@ -60,10 +60,16 @@ func (r *Registrar) TellNodes() { r.hints.add(r.ledger.Authority().Nodes, nil) }
 type consequences struct{ *Registrar }
 
 // reseated follows a new roster: a node that is alone waits for nobody, and one that was until now has a lease until it
-// can renew it. No other gets one: what it has applied may be old.
+// can renew it. No other gets one, as what it has applied may be old: one that counts and has none asks for it now.
 func (r consequences) reseated() {
 	if r.door.widened(r.alone()) && r.counts() {
 		r.lease.renew(r.lease.now())
+	}
+	if r.mayServe() != nil && r.counts() {
+		select {
+		case r.counted <- struct{}{}:
+		default:
+		}
 	}
 	timekeeper(r).attune()
 }

@@ -170,6 +170,7 @@ func (r timekeeper) keepTime(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-every.C:
+		case <-r.counted:
 		}
 		if r.alone() || !r.counts() {
 			continue

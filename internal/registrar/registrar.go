@@ -94,6 +94,7 @@ type Registrar struct {
 
 	hints   hintQueue
 	wake    chan struct{} // deadlines may have changed
+	counted chan struct{} // this node counts, maybe since just now, and has no lease
 	failed  chan struct{}
 	failure error
 	fail    sync.Once
@@ -122,7 +123,8 @@ func Open(ctx context.Context, config Config) (*Registrar, error) {
 	started := time.Now()
 	monotonic := func() time.Duration { return time.Since(started) }
 	r := &Registrar{
-		config: config, started: config.Now(), presences: newPresences(), departures: newDepartures(), wake: make(chan struct{}, 1),
+		config: config, started: config.Now(), presences: newPresences(), departures: newDepartures(),
+		wake: make(chan struct{}, 1), counted: make(chan struct{}, 1),
 		failed: make(chan struct{}), hints: newHintQueue(),
 		clock: newWatch(config.Now, monotonic), lease: newLease(config.Lease, newMeanwhile(config.Now, monotonic).now),
 	}
