@@ -54,10 +54,11 @@ func TestAnOldRosterRenewsNoLease(t *testing.T) {
 		if _, err := w.at[0].AdmitNode(t.Context(), admission); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(2*DefaultLease + DefaultLease/renewals/2) // between two of its ticks
+		time.Sleep(2 * DefaultLease)
 		if late.lastWord() != "nobody" {
 			t.Fatal("it serves although it is cut off")
 		}
+		late.stall("append") // it catches up and cannot tell the time
 		late.cutOff(false)
 		if late.Authority().Number != 1 {
 			t.Fatal("it has not caught up")
@@ -65,9 +66,26 @@ func TestAnOldRosterRenewsNoLease(t *testing.T) {
 		if err := late.mayServe(); !errors.Is(err, ErrLease) || late.lastWord() != "nobody" {
 			t.Errorf("it serves by an old roster: %v", err)
 		}
+		late.stall()
 		time.Sleep(DefaultLease / 2)
 		if err := late.mayServe(); err != nil || late.lastWord() != "everybody" {
 			t.Errorf("its own tick has not renewed the lease: %v", err)
+		}
+	})
+}
+
+// TestANodeAsksAtOnceWhenItCounts: it does not wait for its next tick.
+func TestANodeAsksAtOnceWhenItCounts(t *testing.T) {
+	inTrio(t, func(t *testing.T, w *trio) {
+		first, second := w.at[0], w.at[1]
+		w.rule(first, first.ID())
+		time.Sleep(2*DefaultLease + DefaultLease/renewals/2) // between two of its ticks
+		if second.lastWord() != "nobody" {
+			t.Fatalf("a node that does not count serves: %v", second.told())
+		}
+		w.rule(first, first.ID(), second.ID(), w.at[2].ID())
+		if second.lastWord() != "everybody" || second.mayServe() != nil {
+			t.Errorf("it counts and does not serve: %v", second.told())
 		}
 	})
 }
