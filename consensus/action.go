@@ -43,6 +43,11 @@ type Action struct {
 	Kind   string  `cbor:"1,keyasint"`           // a capability-like name: process.exec, db.migrate
 	Target string  `cbor:"2,keyasint,omitempty"` // what it is done to
 	Params []Param `cbor:"3,keyasint,omitempty"` // sorted by name, each once
+
+	// Amount is how much of its kind the action does, in the kind's own unit: cents, rows, bytes. 0 counts as 1 where the
+	// policy classes actions by their sum.
+	Amount   uint64 `cbor:"4,keyasint,omitempty"`
+	Rollback string `cbor:"5,keyasint,omitempty"` // how it would be undone, for voters; at most [MaxReason] bytes
 }
 
 // MaxActionText bounds all texts of an action together, in bytes.
@@ -57,7 +62,10 @@ func (a Action) Check() error {
 	if strings.ContainsFunc(a.Target, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return fmt.Errorf("%w: control character in an action's target", wire.ErrMalformed)
 	}
-	size := len(a.Kind) + len(a.Target)
+	if len(a.Rollback) > MaxReason {
+		return fmt.Errorf("%w: rollback of %d bytes, at most %d", wire.ErrTooLarge, len(a.Rollback), MaxReason)
+	}
+	size := len(a.Kind) + len(a.Target) + len(a.Rollback)
 	for i, p := range a.Params {
 		if p.Name == "" || (i > 0 && a.Params[i-1].Name >= p.Name) {
 			return fmt.Errorf("%w: parameters must be named and sorted, each once", wire.ErrMalformed)

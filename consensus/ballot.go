@@ -16,6 +16,7 @@ const (
 	Approve Vote = 1
 	Reject  Vote = 2
 	Abstain Vote = 3
+	Recuse  Vote = 4 // abstains for a reason of the voter's own, such as an interest in the outcome
 )
 
 // String returns the vote's word.
@@ -27,6 +28,8 @@ func (v Vote) String() string {
 		return "reject"
 	case Abstain:
 		return "abstain"
+	case Recuse:
+		return "recuse"
 	}
 	return fmt.Sprintf("vote(%d)", uint8(v))
 }
@@ -34,7 +37,7 @@ func (v Vote) String() string {
 // Ballot is one voter's signed vote on one decision. It names the action and the opening that the voter saw, so it
 // counts for nothing else.
 type Ballot struct {
-	Version    uint64      `cbor:"0,keyasint"` // 0
+	Version    uint64      `cbor:"0,keyasint"` // 1
 	Proposal   wire.Digest `cbor:"1,keyasint"`
 	Action     wire.Digest `cbor:"2,keyasint"` // of the action as the voter rendered it
 	Opening    wire.Digest `cbor:"3,keyasint"` // of the opening, hence of the electorate and the rule
@@ -43,6 +46,7 @@ type Ballot struct {
 	Confidence uint64      `cbor:"6,keyasint"`           // per mille, 500 to 1000
 	Reason     string      `cbor:"7,keyasint,omitempty"` // for people; at most [MaxReason] bytes
 	Issued     int64       `cbor:"8,keyasint"`           // Unix milliseconds
+	Sequence   uint64      `cbor:"9,keyasint"`           // from 1; two ballots of one voter, decision and sequence are equivocation
 }
 
 // Kind implements [wire.Statement].
@@ -51,11 +55,11 @@ func (Ballot) Kind() wire.Kind { return wire.Ballot }
 // Check implements [wire.Statement].
 func (b Ballot) Check() error {
 	if b.Version != FormatVersion {
-		return ErrVersion0
+		return ErrVersion
 	}
-	if b.Vote < Approve || b.Vote > Abstain || b.Confidence < 500 || b.Confidence > 1000 || len(b.Reason) > MaxReason ||
+	if b.Vote < Approve || b.Vote > Recuse || b.Sequence < 1 || b.Confidence < 500 || b.Confidence > 1000 || len(b.Reason) > MaxReason ||
 		b.Issued <= 0 || b.Voter.Role() == identity.Node {
-		return fmt.Errorf("%w: ballot's vote, confidence, reason, time or voter", wire.ErrMalformed)
+		return fmt.Errorf("%w: ballot's vote, sequence, confidence, reason, time or voter", wire.ErrMalformed)
 	}
 	return b.Voter.Check()
 }
@@ -82,7 +86,7 @@ func VerifyBallot(raw []byte, realm wire.Realm, o Opening) (wire.Verified[Ballot
 		return none, ErrOtherDecision
 	}
 	voter, ok := o.Voter(b.Voter)
-	if !ok {
+	if !ok || voter.Silenced {
 		return none, ErrNotVoter
 	}
 	return c.Verify(realm, voter.Key)

@@ -19,6 +19,13 @@ type Voter struct {
 	Operator identity.ID    // who answers for it; a person names itself
 	Level    uint64         // an agent's autonomy level; 0 for a person
 	Weight   uint64         // at least 1
+
+	// Family is an agent's model family as its operator names it; "" if it names none, which is a family of its own.
+	Family string
+	// Calibration is what the voter's stated confidence is worth by its settled votes, 0 to 1000 per mille; of a person, 1000.
+	Calibration uint64
+	// Silenced voters were quarantined lately by fewer than must sign what loosens: they cannot vote, and their weight still counts.
+	Silenced bool
 }
 
 // Person reports whether the voter is an operator, which stands for a person.
@@ -40,7 +47,18 @@ type Opening struct {
 	Opened   int64          `cbor:"11,keyasint"`          // log time, Unix milliseconds
 	Deadline int64          `cbor:"12,keyasint"`          // log time
 	Key      wire.PublicKey `cbor:"13,keyasint"`          // the proposer's identity key
+
+	// Sum is the amount of all actions of the kind on the target by the proposer's operator and its agents, this one
+	// included, in the window of the policy's kind; 0 if the policy sums nothing up.
+	Sum       uint64 `cbor:"14,keyasint,omitempty"`
+	Emergency bool   `cbor:"15,keyasint,omitempty"` // the rule is the policy's emergency rule, and only people vote
 }
+
+// CommitsUntil returns the log time from which on no agent can commit any more; ballots are revealed until [Opening.RevealsUntil].
+func (o Opening) CommitsUntil() int64 { return o.Opened + o.Rule.Commit }
+
+// RevealsUntil returns the log time from which on a commitment that was not revealed counts as silence.
+func (o Opening) RevealsUntil() int64 { return o.Opened + 2*o.Rule.Commit }
 
 // Digest names the opening, and with it the electorate: voters sign it in their ballots.
 func (o Opening) Digest() wire.Digest {
@@ -65,8 +83,8 @@ func (o Opening) Voter(id identity.ID) (Voter, bool) {
 var ErrUnreachable = fault.New(fault.NoQuorum, "consensus: this electorate cannot meet the rule")
 
 // CheckElectorate refuses electorates that are unsorted, doubled, too large, contain the proposer or (unless the rule
-// allows own votes) agents or people of the proposer's operator, hold a weightless voter, or could not meet the rule
-// even if everybody approved.
+// allows own votes) agents or people of the proposer's operator, hold a weightless voter, an agent in an emergency, or could
+// not meet the rule even if everybody approved who can.
 func CheckElectorate(o Opening, proposer identity.ID) error {
 	if len(o.Voters) > MaxVoters {
 		return fmt.Errorf("%w: %d voters, at most %d", wire.ErrTooLarge, len(o.Voters), MaxVoters)
@@ -75,18 +93,18 @@ func CheckElectorate(o Opening, proposer identity.ID) error {
 		if i > 0 && o.Voters[i-1].ID.Compare(v.ID) >= 0 {
 			return fmt.Errorf("%w: voters must be sorted, each once", wire.ErrMalformed)
 		}
-		if v.Weight < 1 || v.ID.Role() == identity.Node || (v.Person() && v.Operator != v.ID) {
+		if v.Weight < 1 || v.ID.Role() == identity.Node || (v.Person() && v.Operator != v.ID) ||
+			v.Calibration > 1000 || (v.Person() && (v.Calibration != 1000 || v.Family != "" || v.Level != 0)) {
 			return fmt.Errorf("%w: voter %s", wire.ErrMalformed, v.ID)
+		}
+		if o.Emergency && !v.Person() {
+			return fmt.Errorf("%w: in an emergency people decide, not %s", wire.ErrMalformed, v.ID)
 		}
 		if !Eligible(o.Rule, proposer, o.Operator, v.ID, v.Operator) {
 			return fmt.Errorf("%w: %s may not vote on this proposal", wire.ErrMalformed, v.ID)
 		}
 	}
-	all := make(map[identity.ID]Vote, len(o.Voters))
-	for _, v := range o.Voters {
-		all[v.ID] = Approve
-	}
-	if state := tally(o, all); state != Approved {
+	if c, err := newCount(o, Poll{}, o.Opened); err != nil || !c.met(c.best) {
 		return fmt.Errorf("%w: %d voters", ErrUnreachable, len(o.Voters))
 	}
 	return nil

@@ -12,10 +12,18 @@ type Rule struct {
 	Approvals uint64 `cbor:"1,keyasint"`           // distinct voters that must approve, at least 1
 	People    uint64 `cbor:"2,keyasint,omitempty"` // of them, people
 	Operators uint64 `cbor:"3,keyasint,omitempty"` // distinct operators among the approvers
-	Share     uint64 `cbor:"4,keyasint,omitempty"` // per mille of the whole electorate's weight that must approve
+	Share     uint64 `cbor:"4,keyasint,omitempty"` // per mille of the whole electorate's weight that must approve, after the caps
 	Own       bool   `cbor:"5,keyasint,omitempty"` // the proposer's operator may vote (a solo realm)
 	Deadline  int64  `cbor:"6,keyasint"`           // ms from opening until silence rejects
 	Window    int64  `cbor:"7,keyasint"`           // ms from approval in which it may be consumed
+
+	Families    uint64 `cbor:"8,keyasint,omitempty"`  // distinct model families among the agents that approve
+	OperatorCap uint64 `cbor:"9,keyasint,omitempty"`  // per mille of the electorate's weight that one operator's voters count at most; 0: no cap
+	FamilyCap   uint64 `cbor:"10,keyasint,omitempty"` // the same for the agents of one model family
+	Faults      uint64 `cbor:"11,keyasint,omitempty"` // lying voters to tolerate: of n, (n+Faults)/2+1 must approve, and n is at least 3·Faults+1
+	Confidence  uint64 `cbor:"12,keyasint,omitempty"` // per mille: least consensus.confidence, 500 to 1000; 0: not asked for
+	Stewards    uint64 `cbor:"13,keyasint,omitempty"` // rejections by L5 agents of so many operators are a veto; 0: never
+	Commit      int64  `cbor:"14,keyasint,omitempty"` // ms in which agents commit to their ballots, and as long again to reveal them; 0: they vote openly
 }
 
 // Longest times of a rule, in milliseconds.
@@ -36,6 +44,14 @@ func (r Rule) Check() error {
 		return fmt.Errorf("%w: more people or operators than approvals", ErrBadRule)
 	case r.Share > 1000:
 		return fmt.Errorf("%w: share above 1000 per mille", ErrBadRule)
+	case r.Families > r.Approvals-r.People || r.Stewards > r.Approvals || r.Faults > MaxVoters/3:
+		return fmt.Errorf("%w: more families, stewards or faults than there are approvals", ErrBadRule)
+	case r.OperatorCap > 1000 || r.FamilyCap > 1000:
+		return fmt.Errorf("%w: cap above 1000 per mille", ErrBadRule)
+	case r.Confidence != 0 && (r.Confidence < 500 || r.Confidence > 1000):
+		return fmt.Errorf("%w: confidence is 500 to 1000 per mille", ErrBadRule)
+	case r.Commit < 0 || r.Commit > r.Deadline/2:
+		return fmt.Errorf("%w: commit and reveal take longer than the deadline", ErrBadRule)
 	case r.Deadline < 1 || r.Deadline > MaxDeadline || r.Window < 1 || r.Window > MaxWindow:
 		return fmt.Errorf("%w: deadline or window out of range", ErrBadRule)
 	}
@@ -57,8 +73,17 @@ func (r Rule) String() string {
 	if r.Share > 0 {
 		s += fmt.Sprintf(", %d‰ of the electorate's weight", r.Share)
 	}
+	if r.Families > 1 {
+		s += fmt.Sprintf(", of %d model families", r.Families)
+	}
+	if r.Faults > 0 {
+		s += fmt.Sprintf(", in spite of %d liars", r.Faults)
+	}
+	if r.Confidence > 0 {
+		s += fmt.Sprintf(", confidence %d‰", r.Confidence)
+	}
 	return s
 }
 
-// ErrVersion0 is returned where a decision's format is not the provisional one this build speaks.
-var ErrVersion0 = fmt.Errorf("%w: decision formats are v: 0", wire.ErrVersion)
+// ErrVersion is returned where a decision's format is not the one that this build speaks.
+var ErrVersion = fmt.Errorf("%w: decision formats are v: 1", wire.ErrVersion)

@@ -1,6 +1,8 @@
 package consensus
 
 import (
+	"slices"
+
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 )
@@ -10,95 +12,283 @@ type State uint8
 
 // The states.
 const (
-	Open     State = 1
-	Approved State = 2
-	Rejected State = 3
-	Expired  State = 4 // silence until the deadline, which rejects
+	Open       State = 1
+	Approved   State = 2
+	Rejected   State = 3
+	Expired    State = 4 // silence until the deadline, which rejects
+	Cancelled  State = 5 // taken back by its proposer, or by the person who answers for it, before anybody acted
+	Superseded State = 6 // the policy changed while it was open
 )
 
 // String returns the state's word.
 func (s State) String() string {
-	switch s {
-	case Open:
-		return "open"
-	case Approved:
-		return "approved"
-	case Rejected:
-		return "rejected"
-	case Expired:
-		return "expired"
+	words := []string{"none", "open", "approved", "rejected", "expired", "cancelled", "superseded"}
+	if int(s) >= len(words) {
+		return words[0]
 	}
-	return "none"
+	return words[s]
 }
 
-// Tally counts verified ballots, at most one a voter, by the opening's rule over the whole electorate's weight:
-// silence and abstention count against. A person's rejection is a veto where the rule asks for a person. Ballots of
-// voters outside the electorate, for another decision, or second ballots of one voter are an error: the caller must
-// not have collected them.
-func Tally(o Opening, ballots []wire.Verified[Ballot]) (State, error) {
-	votes := make(map[identity.ID]Vote, len(ballots))
-	for _, v := range ballots {
+// Poll is what has come in on one decision.
+type Poll struct {
+	Ballots   []wire.Verified[Ballot] // at most one a voter
+	Committed []identity.ID           // who has committed to a ballot, revealed or not
+	Void      []identity.ID           // who has contradicted itself: its ballot counts as silence
+}
+
+// Tally counts a poll by the opening's rule at a log time, over the whole electorate's weight: silence and abstention count
+// against. A person's rejection is a veto, and so are those of as many stewards as the rule says. Nothing is approved that a
+// ballot committed to and not yet revealed could still undo; after [Opening.RevealsUntil] such a ballot is silence. What
+// cannot be approved any more is rejected at once. Ballots of voters outside the electorate, for another decision, or second
+// ballots of one voter are an error: the caller must not have collected them.
+func Tally(o Opening, p Poll, now int64) (State, error) {
+	c, err := newCount(o, p, now)
+	if err != nil {
+		return 0, err
+	}
+	return c.state(), nil
+}
+
+// Confidence returns consensus.confidence of a poll in per mille: the mean, by weight, of what each ballot says for the
+// action, as far as its voter's stated confidence has proved true. Silence pulls it towards 500.
+func Confidence(o Opening, ballots []wire.Verified[Ballot]) (uint64, error) {
+	c, err := newCount(o, Poll{Ballots: ballots}, o.RevealsUntil())
+	if err != nil {
+		return 0, err
+	}
+	return c.confidence(c.cast), nil
+}
+
+// Revealing reports whether ballots may be revealed at a log time: everybody has committed who can, the time to commit is
+// over, or those who have could meet the rule.
+func Revealing(o Opening, p Poll, now int64) (bool, error) {
+	c, err := newCount(o, p, now)
+	if err != nil {
+		return false, err
+	}
+	if now >= o.CommitsUntil() {
+		return true, nil
+	}
+	waiting := slices.ContainsFunc(o.Voters, func(v Voter) bool {
+		_, voted := c.votes[v.ID]
+		return !v.Person() && c.able(v) && !voted && !c.committed[v.ID]
+	})
+	return !waiting || c.met(func(v Voter) (said, bool) {
+		if c.outstanding(v) {
+			return sure(Approve), true
+		}
+		return c.cast(v)
+	}), nil
+}
+
+// said is one voter's vote, and how sure it is as far as that has proved true: for the action, in per mille.
+type said struct {
+	vote   Vote
+	chance uint64
+}
+
+// sure is a vote that is known to be right.
+func sure(v Vote) said {
+	if v == Approve {
+		return said{v, 1000}
+	}
+	return said{v, 0}
+}
+
+// chance returns what a ballot says for the action, in per mille, if the voter's confidence is worth so much.
+func chance(b Ballot, calibration uint64) uint64 {
+	above := (min(max(b.Confidence, 500), 1000) - 500) * min(calibration, 1000) / 1000
+	switch b.Vote {
+	case Approve:
+		return 500 + above
+	case Reject:
+		return 500 - above
+	}
+	return 500
+}
+
+// count is a poll being counted.
+type count struct {
+	o         Opening
+	now       int64
+	votes     map[identity.ID]said
+	committed map[identity.ID]bool
+	void      map[identity.ID]bool
+}
+
+func newCount(o Opening, p Poll, now int64) (*count, error) {
+	c := &count{
+		o: o, now: now, votes: make(map[identity.ID]said, len(p.Ballots)),
+		committed: map[identity.ID]bool{}, void: map[identity.ID]bool{},
+	}
+	for _, id := range p.Committed {
+		c.committed[id] = true
+	}
+	for _, id := range p.Void {
+		c.void[id] = true
+	}
+	digest := o.Digest()
+	for _, v := range p.Ballots {
 		b := v.Statement()
-		if b.Proposal != o.Proposal || b.Action != o.Action || b.Opening != o.Digest() {
-			return 0, ErrOtherDecision
+		if b.Proposal != o.Proposal || b.Action != o.Action || b.Opening != digest {
+			return nil, ErrOtherDecision
 		}
-		if _, ok := o.Voter(b.Voter); !ok {
-			return 0, ErrNotVoter
+		voter, ok := o.Voter(b.Voter)
+		if !ok || voter.Silenced {
+			return nil, ErrNotVoter
 		}
-		if _, ok := votes[b.Voter]; ok {
-			return 0, ErrVoted
+		if _, ok := c.votes[b.Voter]; ok {
+			return nil, ErrVoted
 		}
-		votes[b.Voter] = b.Vote
+		if !c.void[b.Voter] {
+			c.votes[b.Voter] = said{b.Vote, chance(b, voter.Calibration)}
+		}
 	}
-	return tally(o, votes), nil
+	return c, nil
 }
 
-// tally decides. It fails fast: a decision that the missing votes cannot save any more is rejected now.
-func tally(o Opening, votes map[identity.ID]Vote) State {
-	if o.Rule.Check() != nil {
+// able reports whether a voter's ballot could count at all.
+func (c *count) able(v Voter) bool { return !v.Silenced && !c.void[v.ID] }
+
+// outstanding reports whether a voter has committed to a ballot that may still be revealed.
+func (c *count) outstanding(v Voter) bool {
+	_, voted := c.votes[v.ID]
+	return c.committed[v.ID] && !voted && c.able(v) && c.now < c.o.RevealsUntil()
+}
+
+// expected reports whether a voter that has not voted still can.
+func (c *count) expected(v Voter) bool {
+	if _, voted := c.votes[v.ID]; voted || !c.able(v) {
+		return false
+	}
+	return v.Person() || c.o.Rule.Commit == 0 || c.outstanding(v) || c.now < c.o.CommitsUntil()
+}
+
+func (c *count) state() State {
+	if c.o.Rule.Check() != nil || c.vetoed(c.cast) {
 		return Rejected
 	}
-	if vetoed(o, votes) {
-		return Rejected
-	}
-	if met(o, func(v Voter) bool { return votes[v.ID] == Approve }) {
+	if c.met(c.worst) && !c.vetoed(c.worst) {
 		return Approved
 	}
-	if !met(o, func(v Voter) bool { vote, voted := votes[v.ID]; return !voted || vote == Approve }) {
+	if !c.met(c.best) {
 		return Rejected
 	}
 	return Open
 }
 
-func vetoed(o Opening, votes map[identity.ID]Vote) bool {
-	if o.Rule.People == 0 {
-		return false
-	}
-	for _, v := range o.Voters {
-		if v.Person() && votes[v.ID] == Reject {
-			return true
-		}
-	}
-	return false
+// choice returns what a voter says, if anything.
+type choice func(Voter) (said, bool)
+
+// cast is what the voters have said.
+func (c *count) cast(v Voter) (said, bool) {
+	s, voted := c.votes[v.ID]
+	return s, voted && s.vote != Recuse
 }
 
-// met reports whether the rule is met if exactly the voters chosen approve.
-func met(o Opening, approves func(Voter) bool) bool {
-	var approvals, people, weight, total uint64
-	operators := make(map[identity.ID]bool)
-	for _, v := range o.Voters {
+// worst is the same, and whoever has committed rejects.
+func (c *count) worst(v Voter) (said, bool) {
+	if c.outstanding(v) {
+		return sure(Reject), true
+	}
+	return c.cast(v)
+}
+
+// best is the same, and whoever still can approves.
+func (c *count) best(v Voter) (said, bool) {
+	if c.expected(v) {
+		return sure(Approve), true
+	}
+	return c.cast(v)
+}
+
+// vetoed reports whether a person rejects, or stewards of as many operators as the rule says.
+func (c *count) vetoed(says choice) bool {
+	stewards := map[identity.ID]bool{}
+	for _, v := range c.o.Voters {
+		s, voted := says(v)
+		switch {
+		case !voted || s.vote != Reject:
+		case v.Person():
+			return true
+		case v.Level == uint64(identity.Steward):
+			stewards[v.Operator] = true
+		}
+	}
+	return c.o.Rule.Stewards > 0 && uint64(len(stewards)) >= c.o.Rule.Stewards
+}
+
+// met reports whether the rule is met by what the voters say.
+func (c *count) met(says choice) bool {
+	r, n := c.o.Rule, uint64(len(c.o.Voters))
+	var approvals, people, total uint64
+	operators, families := map[identity.ID]uint64{}, map[string]uint64{}
+	for _, v := range c.o.Voters {
 		total += v.Weight
-		if !approves(v) {
+		if s, voted := says(v); !voted || s.vote != Approve {
 			continue
 		}
 		approvals++
-		weight += v.Weight
-		operators[v.Operator] = true
+		operators[v.Operator] += v.Weight
 		if v.Person() {
 			people++
+		} else {
+			families[v.Family] += v.Weight
 		}
 	}
-	r := o.Rule
-	return approvals >= r.Approvals && people >= r.People && uint64(len(operators)) >= r.Operators &&
-		weight*1000 >= r.Share*total
+	switch {
+	case r.Faults > 0 && (n < 3*r.Faults+1 || approvals < (n+r.Faults)/2+1):
+		return false
+	case approvals < r.Approvals || people < r.People:
+		return false
+	case uint64(len(operators)) < r.Operators || uint64(len(families)) < r.Families:
+		return false
+	case r.Share*total > 1000*c.weight(says, total, operators, families):
+		return false
+	}
+	return r.Confidence == 0 || c.confidence(says) >= r.Confidence
+}
+
+// weight returns what the approvals weigh together where no operator and no model family counts more than its cap.
+func (c *count) weight(says choice, total uint64, operators map[identity.ID]uint64, families map[string]uint64) uint64 {
+	var byOperator, byFamily uint64
+	for _, w := range operators {
+		byOperator += capped(w, total, c.o.Rule.OperatorCap)
+	}
+	for _, w := range families {
+		byFamily += capped(w, total, c.o.Rule.FamilyCap)
+	}
+	for _, v := range c.o.Voters {
+		if s, voted := says(v); voted && s.vote == Approve && v.Person() {
+			byFamily += v.Weight // people are of no family
+		}
+	}
+	return min(byOperator, byFamily)
+}
+
+// capped returns a weight, at most so many per mille of the total, rounded up; all of it without a cap.
+func capped(weight, total, perMille uint64) uint64 {
+	if perMille == 0 {
+		return weight
+	}
+	return min(weight, (total*perMille+999)/1000)
+}
+
+// confidence returns consensus.confidence of what the voters say. Where less weight has voted than the rule asks for, the
+// rest counts as undecided.
+func (c *count) confidence(says choice) uint64 {
+	var weight, sum, total uint64
+	for _, v := range c.o.Voters {
+		total += v.Weight
+		if s, voted := says(v); voted {
+			weight += v.Weight
+			sum += v.Weight * s.chance
+		}
+	}
+	required := max((total*c.o.Rule.Share+999)/1000, c.o.Rule.Approvals)
+	if weight < required {
+		sum += 500 * (required - weight)
+		weight = required
+	}
+	return sum / weight
 }

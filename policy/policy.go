@@ -15,7 +15,7 @@ import (
 // safe for concurrent use.
 type Policy struct {
 	Version uint64           `cbor:"0,keyasint"` // 1
-	Preset  string           `cbor:"1,keyasint"` // "solo" or "standard": what it began from, and whether one person governs
+	Preset  string           `cbor:"1,keyasint"` // "solo", "standard" or "strict": what it began from, and whether one person governs
 	Enrol   identity.Level   `cbor:"2,keyasint"` // highest level that one operator's token gives, at most L3
 	Loosen  uint64           `cbor:"3,keyasint"` // distinct operators that must sign what loosens, at least 1
 	Levels  []Level          `cbor:"4,keyasint"` // exactly 6: L0 to L5
@@ -25,6 +25,26 @@ type Policy struct {
 	// Plain lists the topics whose messages are signed but not encrypted, as patterns of [identity.MatchCapability],
 	// sorted, each once, at most 64. The messages of all other topics are encrypted.
 	Plain []string `cbor:"7,keyasint,omitempty"`
+
+	// Emergency says who may do what without the class's rule: break-glass. Nil: nobody.
+	Emergency *Emergency `cbor:"9,keyasint,omitempty"`
+}
+
+// Emergency lets people decide alone, at once and loudly, on the actions that it lists. Each use is reviewed afterwards; while
+// one is left without review for longer than Review, there are no others.
+type Emergency struct {
+	Kinds    []string `cbor:"1,keyasint"` // patterns of [identity.MatchCapability], sorted, each once, at least one
+	People   uint64   `cbor:"2,keyasint"` // of distinct operators, at least 2
+	Deadline int64    `cbor:"3,keyasint"` // ms, at most 15 minutes
+	Window   int64    `cbor:"4,keyasint"` // ms, at most 15 minutes
+	Review   int64    `cbor:"5,keyasint"` // ms, at most 72 hours
+}
+
+// Rule returns what an emergency needs.
+func (e Emergency) Rule() consensus.Rule {
+	return consensus.Rule{
+		Approvals: e.People, People: e.People, Operators: e.People, Deadline: e.Deadline, Window: e.Window,
+	}
 }
 
 // Level is what one autonomy level may do.
@@ -38,6 +58,17 @@ type Kind struct {
 	Pattern string          `cbor:"1,keyasint"`           // as in [identity.MatchCapability]
 	Class   consensus.Class `cbor:"2,keyasint"`           // R3 where Deny
 	Deny    bool            `cbor:"3,keyasint,omitempty"` // nobody may do it, whoever approves
+
+	// Window and Steps class an action by the sum of what the proposer's operator and its agents have done, or may still do,
+	// of this pattern's kinds to the same target in the last Window ms, this action included: splitting it does not help.
+	Window int64  `cbor:"4,keyasint,omitempty"` // at most 30 days; 0 without steps
+	Steps  []Step `cbor:"5,keyasint,omitempty"` // by rising sum and class, at most 3
+}
+
+// Step gives a sum of amounts a class.
+type Step struct {
+	Above uint64          `cbor:"1,keyasint"` // a greater sum has at least the class
+	Class consensus.Class `cbor:"2,keyasint"`
 }
 
 // Limits of a policy.
@@ -79,8 +110,9 @@ func Parse(raw []byte) (Policy, error) {
 
 // Classify returns the action's class: that of the most specific pattern that matches its kind, R3 if none does, and
 // least if that is higher, because a proposer may raise the class and never lower it. Errors: [ErrDenied], what
-// [consensus.Action.Check] says, and [wire.ErrMalformed] for a least above R3; the class is R3 then.
-func (p Policy) Classify(a consensus.Action, least consensus.Class) (consensus.Class, error) {
+// [consensus.Action.Check] says, and [wire.ErrMalformed] for a least above R3; the class is R3 then. The sum is what
+// [Policy.Summed] says is summed up, this action included.
+func (p Policy) Classify(a consensus.Action, least consensus.Class, sum uint64) (consensus.Class, error) {
 	if err := a.Check(); err != nil {
 		return consensus.R3, err
 	}
@@ -94,7 +126,25 @@ func (p Policy) Classify(a consensus.Action, least consensus.Class) (consensus.C
 	case kind.Deny:
 		return consensus.R3, fmt.Errorf("%w: %s", ErrDenied, kind.Pattern)
 	}
-	return max(kind.Class, least), nil
+	class := max(kind.Class, least)
+	for _, s := range kind.Steps {
+		if sum > s.Above {
+			class = max(class, s.Class)
+		}
+	}
+	return class, nil
+}
+
+// Summed returns the pattern whose kinds are summed up with the action's, and over how many ms; false if its class does not
+// depend on a sum.
+func (p Policy) Summed(a consensus.Action) (pattern string, window int64, summed bool) {
+	kind, known := p.kind(a.Kind)
+	return kind.Pattern, kind.Window, known && len(kind.Steps) > 0
+}
+
+// Urgent reports whether the policy lets people decide on an action as an emergency.
+func (p Policy) Urgent(a consensus.Action) bool {
+	return p.Emergency != nil && identity.MatchCapability(p.Emergency.Kinds, a.Kind)
 }
 
 // kind returns the entry with the longest pattern that matches. An exact name is longer than any pattern that ends in

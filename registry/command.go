@@ -34,15 +34,25 @@ const (
 	TypeConsume  Type = "consume"  // [Consume], by the executor
 	TypeReport   Type = "report"   // [Report], by the executor
 	TypeRoster   Type = "roster"   // [PutRoster], by a node
+
+	TypeCommit     Type = "commit"     // [Commit], by the voter
+	TypeCancel     Type = "cancel"     // [Cancel], by the proposer or its operator
+	TypeEquivocate Type = "equivocate" // [Equivocate], by anybody
+	TypeSettle     Type = "settle"     // [Settle], by a root or the proposer's operator
+	TypePolicy     Type = "policy"     // [PutPolicy], loosens
 )
 
+// FormatVersion is the version of commands; see spec/README.md.
+const FormatVersion = 1
+
 // Feature is the newest feature level that this build speaks: what a node says in its [Tick]. Level 1 brought
-// [TypeRoster]; all other types are of level 0. A type is executed from when every node of the roster has told its level.
-const Feature = 1
+// [TypeRoster], level 3 what decisions got with their formats' version 1: [TypeCommit], [TypeCancel], [TypeEquivocate],
+// [TypeSettle] and [TypePolicy]; all other types are of level 0. A type is executed from when every node of the roster has told its level.
+const Feature = 3
 
 // Command asks for one change. The author signs it, and so do the further operators that a loosening needs.
 type Command struct {
-	Version uint64      `cbor:"0,keyasint"` // 0
+	Version uint64      `cbor:"0,keyasint"` // 1
 	Nonce   [16]byte    `cbor:"1,keyasint"` // the same author and nonce again: the same answer, no second effect
 	Author  identity.ID `cbor:"2,keyasint"`
 	Issued  int64       `cbor:"3,keyasint"`           // Unix milliseconds
@@ -57,8 +67,8 @@ func (Command) Kind() wire.Kind { return wire.Command }
 
 // Check implements [wire.Statement].
 func (c Command) Check() error {
-	if c.Version != 0 {
-		return fmt.Errorf("%w: commands are v: 0", wire.ErrVersion)
+	if c.Version != FormatVersion {
+		return fmt.Errorf("%w: commands are v: %d", wire.ErrVersion, FormatVersion)
 	}
 	if c.Issued <= 0 || c.Expires <= c.Issued || c.Expires-c.Issued > MaxCommandLife || len(c.Body) == 0 {
 		return fmt.Errorf("%w: command's life or body", wire.ErrMalformed)
@@ -73,7 +83,7 @@ func New(author identity.ID, typ Type, body any, nonce [16]byte, now int64) (Com
 		return Command{}, err
 	}
 	return Command{
-		Nonce: nonce, Author: author, Issued: now, Expires: now + MaxCommandLife, Type: typ, Body: b,
+		Version: FormatVersion, Nonce: nonce, Author: author, Issued: now, Expires: now + MaxCommandLife, Type: typ, Body: b,
 	}, nil
 }
 

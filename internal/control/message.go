@@ -269,7 +269,7 @@ func (r Reply) Err() error {
 // uncertain.
 func Standing(v consensus.Verdict, c consensus.Consumption, r registry.Report, reported bool) string {
 	switch {
-	case !c.First:
+	case c.Use == 0:
 		return v.State.String()
 	case !reported:
 		return "consumed"

@@ -106,7 +106,7 @@ func proposable(s *state, o *order, p consensus.Proposal) error {
 
 // openingOf computes what a proposal needs, and refuses it where the electorate cannot give that.
 func openingOf(s *state, o *order, p consensus.Proposal, id wire.Digest) (consensus.Opening, error) {
-	class, err := s.policy.Classify(p.Action, p.Class)
+	class, err := s.policy.Classify(p.Action, p.Class, 0)
 	if err != nil {
 		return consensus.Opening{}, err
 	}
@@ -198,7 +198,7 @@ func vote(s *state, o *order) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	state, err := consensus.Tally(d.Opening, append(ballots, ballot))
+	state, err := consensus.Tally(d.Opening, consensus.Poll{Ballots: append(ballots, ballot)}, s.now)
 	if err != nil {
 		return nil, err
 	}
@@ -271,7 +271,7 @@ func consume(s *state, o *order) (any, error) {
 	if err := consumable(s, d); err != nil {
 		return nil, err
 	}
-	d.Consumed = consensus.Consumption{Proposal: d.ID, Executor: o.Author, Store: body.Store, First: true, At: s.now}
+	d.Consumed = consensus.Consumption{Proposal: d.ID, Executor: o.Author, Store: body.Store, Use: 1, At: s.now, Action: d.Opening.Action}
 	d.Claimed = leafOf(o, d.Consumed)
 	s.change.Decisions = append(s.change.Decisions, d.ID)
 	return d.Consumed, nil
@@ -285,7 +285,7 @@ func consumable(s *state, d *Decision) error {
 	default:
 		return fmt.Errorf("%w: %s", ErrRejected, d.Verdict.State)
 	}
-	if d.Consumed.First {
+	if d.Consumed.Use > 0 {
 		return fmt.Errorf("%w: certificate, at %d", ErrSpent, d.Claimed.Index)
 	}
 	if d.Verdict.Until <= s.now {

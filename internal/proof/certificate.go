@@ -196,7 +196,7 @@ func (e *examination) electorate() error {
 
 // checkClass computes class, rule and deadline from the action and the policy, whatever the registry said.
 func checkClass(rules policy.Policy, p consensus.Proposal, o consensus.Opening) error {
-	class, err := rules.Classify(p.Action, p.Class)
+	class, err := rules.Classify(p.Action, p.Class, o.Sum)
 	if err != nil {
 		return err
 	}
@@ -254,7 +254,7 @@ func (e *examination) ballots() error {
 		}
 		ballots[i] = v
 	}
-	state, err := consensus.Tally(e.c.Opening, ballots)
+	state, err := consensus.Tally(e.c.Opening, consensus.Poll{Ballots: ballots}, e.c.Opening.RevealsUntil())
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ func (v *Verified) Allows(a consensus.Action, executor identity.ID, store [16]by
 // that this executor and store were the first to consume the certificate, inside its execution window.
 func (v *Verified) VerifyConsumption(c consensus.Consumption, r audit.Receipt) error {
 	p := v.proposal.Statement()
-	if c.Proposal != v.proposal.ID() || c.Executor != p.Executor || c.Store != p.Store || !c.First {
+	if c.Proposal != v.proposal.ID() || c.Executor != p.Executor || c.Store != p.Store || c.Use != 1 {
 		return ErrMismatch
 	}
 	if c.At < v.certificate.Verdict.At || c.At >= v.certificate.Verdict.Until {

@@ -23,6 +23,7 @@ const (
 	Command    Kind = "command"
 	Proposal   Kind = "proposal"
 	Ballot     Kind = "ballot"
+	Commitment Kind = "commitment"
 )
 
 // Typ returns the media type that stands in the protected header (RFC 9596).
