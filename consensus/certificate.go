@@ -65,6 +65,7 @@ type Certificate struct {
 	Keys       [][]byte   `cbor:"14,keyasint,omitempty"` // successions of everybody named here who has had any
 	Levels     [][]byte   `cbor:"15,keyasint,omitempty"` // commands that raised agents above what their tokens gave
 	Policies   [][]byte   `cbor:"16,keyasint,omitempty"` // commands that replaced the policy since the genesis, oldest first
+	Before     []byte     `cbor:"17,keyasint,omitempty"` // the encoding of the genesis's policy, if Policies has any
 }
 
 // ParseCertificate reads a certificate and proves nothing about it.
