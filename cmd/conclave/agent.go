@@ -314,10 +314,12 @@ func (p agentCommands) status(verb, short string, status trust.Status, l *loosen
 }
 
 func (p agentCommands) grant() *cobra.Command {
-	return &cobra.Command{
+	var family string
+	c := &cobra.Command{
 		Use: "grant NAME [PATTERN]...", Short: "Replace what an agent may serve", Args: cobra.MinimumNArgs(1),
-		Long:    "Replace the capability patterns that an agent of yours may serve; none: it may serve nothing.",
-		Example: "  conclave agent grant writer 'text.*' review.code",
+		Long: "Replace the capability patterns that an agent of yours may serve; none: it may serve nothing. --family says of which\n" +
+			"model family it is: decisions of some classes need voters of several.",
+		Example: "  conclave agent grant writer 'text.*' review.code\n  conclave agent grant checker 'review.*' --family gpt",
 		RunE: p.connected(askTime, func(ctx context.Context, s session, args []string) error {
 			serves, err := patterns(args[1:])
 			if err != nil {
@@ -328,8 +330,10 @@ func (p agentCommands) grant() *cobra.Command {
 				return err
 			}
 			return s.change(ctx, change{
-				typ: registry.TypeGrant, body: registry.Grant{Principal: who.ID, Serves: serves}, of: who.ID,
+				typ: registry.TypeGrant, body: registry.Grant{Principal: who.ID, Serves: serves, Family: family}, of: who.ID,
 			})
 		}),
 	}
+	c.Flags().StringVar(&family, "family", "", "its model family, written like a capability; none: as it was")
+	return c
 }

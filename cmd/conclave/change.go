@@ -85,6 +85,13 @@ func (s session) submit(ctx context.Context, raw []byte) error {
 	if err != nil {
 		return err
 	}
+	c, err := wire.ParseCosigned[registry.Command](raw, wire.MaxStatement)
+	if err != nil {
+		return err
+	}
+	if c.Claim.Type == registry.TypePolicy {
+		return s.governed(answer)
+	}
 	r, err := registry.Result[registry.Change](answer)
 	if err != nil {
 		return err
@@ -100,6 +107,19 @@ func (s session) submit(ctx context.Context, raw []byte) error {
 		}
 		fmt.Fprintf(w, "%s is %s%s (command %d)\n", doc.Principal, doc.Status, level, doc.Index)
 	})
+}
+
+// governed tells what a change of the policy did.
+func (s session) governed(answer registry.Answer) error {
+	r, err := registry.Result[registry.Governed](answer)
+	if err != nil {
+		return err
+	}
+	doc := map[string]any{
+		"command": answer.Command, "index": answer.Index, "time": stamp(answer.Time),
+		"policy_digest": r.Policy, "before": r.Before, "policies": r.Number,
+	}
+	return s.emit(doc, textLine(fmt.Sprintf("policy %s is in force (change %d, command %d)", short16(r.Policy), r.Number, answer.Index)))
 }
 
 // writeDown keeps a signed command in a file, and says who goes on.
@@ -153,6 +173,8 @@ func explain(c registry.Command) (string, error) {
 	case registry.TypeGrant:
 		b, err := registry.Body[registry.Grant](c)
 		return fmt.Sprintf("let %s serve: %s", b.Principal, list(b.Serves)), err
+	case registry.TypePolicy:
+		return policyIn(c)
 	}
 	return "", fault.New(fault.WrongKind, "not a command that several operators sign: "+visible(string(c.Type)))
 }

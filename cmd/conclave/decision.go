@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,7 +27,10 @@ func (p decisionCommands) group() *cobra.Command {
 		"A decision is about exactly one action. Its class, and so what it needs, follows from the realm's policy.",
 		"  conclave decision ls --waiting\n  conclave decision approve 1a2b3c4d",
 		p.ls(), p.show(), p.propose(), p.vote("approve", "Vote for a decision's action", ballot.Approve),
-		p.vote("reject", "Vote against a decision's action", ballot.Reject), p.wait(), p.verify())
+		p.vote("reject", "Vote against a decision's action", ballot.Reject),
+		p.vote("abstain", "Vote neither way", ballot.Abstain),
+		p.vote("recuse", "Abstain because of an interest of your own", ballot.Recuse),
+		p.wait(), p.cancel(), p.settle(), p.export(), p.verify())
 }
 
 // summaryDoc is one line of the list, its times as texts.
@@ -71,8 +75,16 @@ func (p decisionCommands) ls() *cobra.Command {
 func decisionTable(w io.Writer, docs []summaryDoc) {
 	var rows [][]string
 	for _, d := range docs {
+		if d.Review {
+			fmt.Fprintf(w, "EMERGENCY %s was approved without the usual votes and waits for its review: conclave decision settle %s\n",
+				short(d.ID.String()), short(d.ID.String()))
+		}
+		class := d.Class
+		if d.Emergency {
+			class += "!"
+		}
 		rows = append(rows, []string{
-			short(d.ID.String()), visible(d.State), d.Class, visible(d.Kind), visible(d.Proposer),
+			short(d.ID.String()), visible(d.State), class, visible(d.Kind), visible(d.Proposer),
 			fmt.Sprintf("%d of %d", d.Ballots, d.Voters), d.Deadline, visible(d.Target),
 		})
 	}
@@ -85,10 +97,16 @@ type actionDoc struct {
 	Target string              `json:"target"`
 	Params map[string][]string `json:"params"`
 	Digest string              `json:"digest"`
+
+	Amount   uint64 `json:"amount,omitempty"`
+	Rollback string `json:"rollback,omitempty"`
 }
 
 func actionOf(a sdk.Action) actionDoc {
-	d := actionDoc{Kind: a.Kind, Target: a.Target, Params: map[string][]string{}, Digest: a.Digest().String()}
+	d := actionDoc{
+		Kind: a.Kind, Target: a.Target, Params: map[string][]string{}, Digest: a.Digest().String(),
+		Amount: a.Amount, Rollback: a.Rollback,
+	}
 	for _, p := range a.Params {
 		d.Params[p.Name] = p.Values
 	}
@@ -112,6 +130,12 @@ func actionRows(a sdk.Action) [][2]string {
 			rows = append(rows, [2]string{"  " + name, quoted(v)})
 		}
 	}
+	if a.Amount > 0 {
+		rows = append(rows, [2]string{"amount", fmt.Sprint(a.Amount)})
+	}
+	if a.Rollback != "" {
+		rows = append(rows, [2]string{"undone by", quoted(a.Rollback)})
+	}
 	return append(rows, [2]string{"fingerprint", a.Digest().String()})
 }
 
@@ -125,7 +149,7 @@ type decisionDoc struct {
 
 func decisionOf(v ballot.View) decisionDoc {
 	if v.Voters == nil {
-		v.Voters = []sdk.ID{}
+		v.Voters = []ballot.Voter{}
 	}
 	if v.Ballots == nil {
 		v.Ballots = []ballot.Cast{}
@@ -134,27 +158,107 @@ func decisionOf(v ballot.View) decisionDoc {
 }
 
 func writeDecision(w io.Writer, v ballot.View) {
+	pairs(w, append(decisionRows(v), actionRows(v.Action)...))
+	for _, b := range v.Ballots {
+		fmt.Fprintf(w, "%s: %s, %d‰ sure%s\n", b.Vote, b.Voter, b.Confidence, because(b.Reason))
+	}
+	for _, e := range v.Voters {
+		if word := progressOf(v, e); word != "" {
+			fmt.Fprintf(w, "%s: %s\n", word, e.ID)
+		}
+	}
+	for _, u := range v.Uses {
+		fmt.Fprintf(w, "use %d: %s, %s%s\n", u.Number, stamp(u.At.UnixMilli()), visible(u.State), because(u.Detail))
+	}
+}
+
+func decisionRows(v ballot.View) [][2]string {
 	who := visible(v.Proposer.Name) + ", an operator"
 	if v.Proposer.ID.Role() == identity.Agent {
 		who = fmt.Sprintf("%s (%s) of %s", visible(v.Proposer.Name), v.Proposer.Level, v.Proposer.Operator)
 	}
+	class := v.Class
+	if v.Emergency {
+		class += ", EMERGENCY: people decide at once, and it is reviewed afterwards"
+	}
 	rows := [][2]string{
-		{"decision", v.ID.String()}, {"state", visible(v.State)}, {"class", v.Class}, {"needs", needs(v)}, {"proposer", who},
+		{"decision", v.ID.String()}, {"state", visible(v.State)}, {"class", class}, {"needs", needs(v)}, {"proposer", who},
 		{"opened", stamp(v.Opened.UnixMilli())}, {"deadline", stamp(v.Deadline.UnixMilli())},
 	}
-	if v.Executor != v.Proposer.ID {
-		rows = append(rows, [2]string{"done by", v.Executor.String()})
+	add := func(name, text string) {
+		if text != "" {
+			rows = append(rows, [2]string{name, text})
+		}
 	}
+	if v.Executor != v.Proposer.ID {
+		add("done by", v.Executor.String())
+	}
+	add("not before", moment(v.NotBefore))
+	if v.Permit != nil {
+		add("permit", fmt.Sprintf("%d times until %s, %d used", v.Permit.Uses, stamp(v.Permit.Until), v.Used))
+		for _, open := range v.Permit.Open {
+			add("  "+visible(open.Name), "any of "+list(open.Values))
+		}
+		if len(v.Permit.Targets) > 0 {
+			add("  target", "also "+list(v.Permit.Targets))
+		}
+	}
+	for _, id := range v.Beneficiaries {
+		add("gains from it", id.String())
+	}
+	if v.Sum > 0 {
+		add("amounts so far", fmt.Sprintf("%d with this one", v.Sum))
+	}
+	if v.Secret && v.State == consensus.Open.String() {
+		add("votes", "secret until it ends; agents commit until "+moment(v.CommitsUntil))
+	}
+	if v.State != consensus.Open.String() && v.Confidence > 0 {
+		add("confidence", fmt.Sprintf("%d‰", v.Confidence))
+	}
+	if !v.From.IsZero() {
+		add("may be done", moment(v.From)+" to "+moment(v.Until))
+	}
+	add("cancelled", v.Cancelled)
 	if v.Reason != "" {
-		rows = append(rows, [2]string{"in its words", quoted(v.Reason)})
+		add("in its words", quoted(v.Reason))
 	}
 	if v.Detail != "" {
-		rows = append(rows, [2]string{"outcome", quoted(v.Detail)})
+		add("outcome", quoted(v.Detail))
 	}
-	pairs(w, append(rows, actionRows(v.Action)...))
-	for _, b := range v.Ballots {
-		fmt.Fprintf(w, "%s: %s%s\n", b.Vote, b.Voter, because(b.Reason))
+	if v.Settled != nil {
+		word := "wrong"
+		if v.Settled.Right {
+			word = "right"
+		}
+		add("settled", word+" to do, says "+v.Settled.By.String()+because(v.Settled.Detail))
 	}
+	return rows
+}
+
+// progressOf says how far the vote of one member of the electorate has come, where its ballot is not shown.
+func progressOf(v ballot.View, e ballot.Voter) string {
+	shown := slices.ContainsFunc(v.Ballots, func(b ballot.Cast) bool { return b.Voter == e.ID })
+	switch {
+	case e.Void:
+		return "void"
+	case e.Silenced:
+		return "silenced"
+	case shown:
+		return ""
+	case e.Voted:
+		return "voted"
+	case e.Committed:
+		return "committed"
+	}
+	return ""
+}
+
+// moment is a time for people; "" for none.
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return stamp(t.UnixMilli())
 }
 
 func needs(v ballot.View) string {
@@ -186,121 +290,15 @@ func (p decisionCommands) show() *cobra.Command {
 	}
 }
 
-// proposeFlags are those of decision propose.
-type proposeFlags struct {
-	target, class, reason, key, out string
-	params                          []string
-	wait                            bool
-}
-
-func (p decisionCommands) propose() *cobra.Command {
-	var f proposeFlags
-	c := &cobra.Command{
-		Use: "propose KIND", Short: "Ask that an action be decided", Args: cobra.ExactArgs(1),
-		Long: "Ask that an action be decided, to be done by you. KIND is named like a capability, as db.migrate; a kind that\n" +
-			"the policy does not name is R3, the highest class. With --key the same key again is the same decision.",
-		Example: "  conclave decision propose db.migrate --target prod --param file=0042.sql --reason 'adds a column' --wait",
-		RunE: p.connected(0, func(ctx context.Context, s session, args []string) error {
-			action, class, err := f.action(args[0])
-			if err != nil {
-				return err
-			}
-			s.changes()
-			asking, cancel := soon(ctx)
-			defer cancel()
-			d, err := s.Propose(asking, sdk.Proposal{Action: action, Class: class, Reason: f.reason, Key: f.key})
-			if err != nil {
-				return err
-			}
-			if f.wait {
-				return s.wait(ctx, d, f.out)
-			}
-			v, err := s.Ballots().View(asking, d.ID().String())
-			if err != nil {
-				return err
-			}
-			return s.emit(decisionOf(v), func(w io.Writer) { writeDecision(w, v) })
-		}),
-	}
-	fl := c.Flags()
-	fl.StringVar(&f.target, "target", "", "what it is done to")
-	fl.StringArrayVar(&f.params, "param", nil, "name=value; may be repeated, also with the same name")
-	fl.StringVar(&f.class, "class", "", "raise the policy's class: R0 to R3")
-	fl.StringVar(&f.reason, "reason", "", "why, shown to voters as your words")
-	fl.StringVar(&f.key, "key", "", "idempotency key")
-	fl.BoolVar(&f.wait, "wait", false, "wait until it is decided")
-	fl.StringVar(&f.out, "out", "", "with --wait: write the certificate to this file")
-	return c
-}
-
-func (f proposeFlags) action(kind string) (sdk.Action, sdk.Class, error) {
-	params := map[string][]string{}
-	for _, param := range f.params {
-		name, value, ok := strings.Cut(param, "=")
-		if !ok || name == "" {
-			return sdk.Action{}, 0, usage("--param is name=value, not %.64q", param)
-		}
-		params[name] = append(params[name], value)
-	}
-	class, err := parseClass(f.class)
-	if err != nil {
-		return sdk.Action{}, 0, err
-	}
-	action := sdk.NewAction(kind, f.target, params)
-	if f.out != "" && !f.wait {
-		return action, class, usage("--out needs --wait")
-	}
-	return action, class, asUsage(action.Check())
-}
-
-// parseClass reads a class that was typed; none is R0, which raises nothing.
-func parseClass(text string) (sdk.Class, error) {
-	if text == "" {
-		return consensus.R0, nil
-	}
-	class, err := consensus.ParseClass(text)
-	return class, asUsage(err)
-}
-
-// decisionVote returns the command that casts one kind of vote.
-func (p decisionCommands) vote(verb, short string, vote func(reason string) ballot.Vote) *cobra.Command {
-	var reason string
-	c := &cobra.Command{
-		Use: verb + " ID", Short: short, Args: cobra.ExactArgs(1),
-		Long:    short + ". The ballot is signed over exactly the action that is shown before.",
-		Example: "  conclave decision " + verb + " 1a2b3c4d --reason 'checked with the owner'",
-		RunE: p.connected(askTime, func(ctx context.Context, s session, args []string) error {
-			v, err := s.view(ctx, args[0])
-			if err != nil {
-				return err
-			}
-			writeDecision(s.stderr, v)
-			s.changes()
-			if err := s.confirm(verb + " exactly this?"); err != nil {
-				return err
-			}
-			state, err := s.Ballots().Vote(ctx, v, vote(reason))
-			if err != nil {
-				return err
-			}
-			doc := map[string]string{
-				"id": v.ID.String(), "vote": verb, "state": state.String(), "action_digest": v.ActionHash.String(),
-			}
-			return s.emit(doc, textLine(fmt.Sprintf("%s cast on %s: %s", verb, short16(v.ID), state)))
-		}),
-	}
-	c.Flags().StringVar(&reason, "reason", "", "why, for the record")
-	return c
-}
-
 func short16(d sdk.Digest) string { return short(d.String()) }
 
 func (p decisionCommands) wait() *cobra.Command {
 	var out string
+	var watch bool
 	c := &cobra.Command{
 		Use: "wait ID", Short: "Wait until a decision has ended", Args: cobra.ExactArgs(1),
 		Long: "Wait until a decision is approved (exit code 0) or rejected (7); with --timeout, it may still be pending (8).\n" +
-			"The certificate is verified in full; --out keeps it.",
+			"The certificate is verified in full; --out keeps it. --watch tells on the way who has voted.",
 		Example: "  conclave decision wait 1a2b3c4d --timeout 10m --out decision.cert",
 		RunE: p.connected(0, func(ctx context.Context, s session, args []string) error {
 			asking, cancel := soon(ctx)
@@ -313,11 +311,63 @@ func (p decisionCommands) wait() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if watch {
+				return s.watching(ctx, v, func(ctx context.Context) error { return s.wait(ctx, d, out) })
+			}
 			return s.wait(ctx, d, out)
 		}),
 	}
 	c.Flags().StringVar(&out, "out", "", "write the certificate to this file")
+	c.Flags().BoolVar(&watch, "watch", false, "tell on stderr what changes meanwhile")
 	return c
+}
+
+// watching tells what changes about a decision while something waits for it.
+func (s session) watching(ctx context.Context, v ballot.View, wait func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- wait(ctx) }()
+	again := time.NewTicker(lookAgain)
+	defer again.Stop()
+	said := ""
+	for {
+		if now := votesSoFar(v); now != said {
+			s.say("%s: %s", short16(v.ID), now)
+			said = now
+		}
+		select {
+		case err := <-ended:
+			return err
+		case <-again.C:
+		}
+		asking, done := soon(ctx)
+		if fresh, err := s.Ballots().View(asking, v.ID.String()); err == nil {
+			v = fresh
+		}
+		done()
+	}
+}
+
+// lookAgain is how often a decision is looked at for what has changed.
+const lookAgain = time.Second
+
+// votesSoFar says where a decision stands, in one line.
+func votesSoFar(v ballot.View) string {
+	var voted, committed int
+	for _, e := range v.Voters {
+		switch {
+		case e.Voted:
+			voted++
+		case e.Committed:
+			committed++
+		}
+	}
+	text := fmt.Sprintf("%s, %d of %d have voted", visible(v.State), voted, len(v.Voters))
+	if committed > 0 {
+		text += fmt.Sprintf(", %d more have committed", committed)
+	}
+	return text
 }
 
 // certificateDoc is an approved decision.
@@ -327,6 +377,7 @@ type certificateDoc struct {
 	Action  actionDoc `json:"action"`
 	Class   string    `json:"class"`
 	Ballots int       `json:"ballots"`
+	From    string    `json:"execute_from"`
 	Until   string    `json:"execute_until"`
 	File    string    `json:"file,omitempty"`
 }
@@ -344,7 +395,7 @@ func (s session) wait(ctx context.Context, d *sdk.Decision, out string) error {
 	}
 	doc := certificateDoc{
 		ID: c.ID().String(), State: "approved", Action: actionOf(c.Action()), Class: c.Class().String(),
-		Ballots: c.Ballots(), Until: time.UnixMilli(c.Expires()).UTC().Format(time.RFC3339), File: out,
+		Ballots: c.Ballots(), From: time.UnixMilli(c.NotBefore()).UTC().Format(time.RFC3339), Until: time.UnixMilli(c.Expires()).UTC().Format(time.RFC3339), File: out,
 	}
 	return s.emit(doc, func(w io.Writer) {
 		pairs(w, [][2]string{

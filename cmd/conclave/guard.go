@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -18,6 +19,9 @@ import (
 type guardFlags struct {
 	bind, env                           []string
 	as, reason, key, class, certificate string
+	permit, until                       string
+	open                                []string
+	uses                                uint64
 	dryRun                              bool
 }
 
@@ -34,8 +38,13 @@ variables but those of --env, and nothing on its standard input: neither was dec
 
 The exit code is the command's own, and 125 where guard itself fails: rejected, pending at --timeout, no
 connection. With --key the same key and command again take up the same decision, and never run it a second
-time.`,
-		Example: "  conclave guard --reason 'adds a column' --bind 0042.sql --env PGHOST -- psql -f '{bind:1}'",
+time.
+
+--uses asks for a permit instead: one decision for so many runs until --until, of which this is the first. --open
+names parameters that may differ in the others, with patterns. Each further run names the permit: --permit ID. The
+registry counts every run before it begins.`,
+		Example: "  conclave guard --reason 'adds a column' --bind 0042.sql --env PGHOST -- psql -f '{bind:1}'\n" +
+			"  conclave guard --permit 1a2b3c4d -- systemctl restart web",
 		RunE: func(c *cobra.Command, args []string) error {
 			return runGuard(c.Context(), p, f, args)
 		},
@@ -49,6 +58,10 @@ time.`,
 	fl.StringVar(&f.class, "class", "", "raise the policy's class: R0 to R3")
 	fl.StringVar(&f.key, "key", "", "idempotency key, to take the decision up again")
 	fl.StringVar(&f.certificate, "certificate", "", "write the certificate to this file")
+	fl.StringVar(&f.permit, "permit", "", "run under the permit of this decision `id`")
+	fl.Uint64Var(&f.uses, "uses", 0, "ask for a permit for so many runs")
+	fl.StringVar(&f.until, "until", "24h", "with --uses: `time` at which the permit ends")
+	fl.StringArrayVar(&f.open, "open", nil, "with --uses: `name=pattern` of a parameter that may differ; may be repeated")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "show the action and what it needs; propose and run nothing")
 	asAgent(c, &f.as)
 	return c
@@ -99,35 +112,29 @@ type guardRun struct {
 func (g *guardRun) dry(ctx context.Context, s session) error {
 	ctx, cancel := soon(ctx)
 	defer cancel()
-	rules := s.Admin().Policy()
-	class, err := rules.Classify(g.action, g.class)
-	if err != nil {
-		return err
-	}
-	me, err := s.Who(ctx, s.ID().String())
+	look, err := s.DryRun(ctx, sdk.Proposal{Action: g.action, Class: g.class, Reason: g.reason})
 	if err != nil {
 		return err
 	}
 	doc := map[string]any{
-		"action": actionOf(g.action), "class": class.String(), "rule": rules.Rule(class).String(),
-		"alone": rules.Alone(me.Level, class),
+		"action": actionOf(g.action), "class": look.Class, "rule": look.Rule, "alone": look.Alone, "secret": look.Secret,
+		"sum": look.Sum, "voters": look.Voters, "deadline": stamp(look.Deadline.UnixMilli()),
 	}
 	return s.emit(doc, func(w io.Writer) {
-		needed := [][2]string{{"class", class.String()}, {"needs", rules.Rule(class).String()}}
+		needed := [][2]string{{"class", look.Class}, {"needs", needs(ballot.View{Alone: look.Alone, Rule: look.Rule, Voters: look.Voters})}}
 		pairs(w, append(actionRows(g.action), needed...))
+		for _, v := range look.Voters {
+			fmt.Fprintf(w, "may vote: %s, weight %d, of %s\n", v.ID, v.Weight, v.Operator)
+		}
 	})
 }
 
 // run proposes, waits and executes. Waiting ends with --timeout; the command itself does not.
 func (g *guardRun) run(ctx context.Context, s session) error {
 	s.changes()
-	proposal := sdk.Proposal{Action: g.action, Class: g.class, Reason: g.reason, Key: g.key}
-	if g.key == "" {
-		proposal.Timeout = s.flags.timeout // nobody could take the decision up after that
-	}
 	asking, cancel := soon(ctx)
 	defer cancel()
-	d, err := s.Propose(asking, proposal)
+	d, err := g.decision(asking, s)
 	if err != nil {
 		return err
 	}
@@ -147,7 +154,12 @@ func (g *guardRun) run(ctx context.Context, s session) error {
 	}
 	consuming, cancel := soon(ctx)
 	defer cancel()
-	err = s.Execute(consuming, d, g.action, func(context.Context) error { return g.execute(ctx, s) })
+	act := func(context.Context) error { return g.execute(ctx, s) }
+	if v.Permit != nil {
+		err = s.ExecuteUse(consuming, d, sdk.Use{Action: g.action, Key: g.key}, act)
+	} else {
+		err = s.Execute(consuming, d, g.action, act)
+	}
 	switch {
 	case !g.started:
 		return err
@@ -158,6 +170,32 @@ func (g *guardRun) run(ctx context.Context, s session) error {
 		return exitStatus(g.status)
 	}
 	return nil
+}
+
+// decision proposes what the flags say, or picks up the permit that they name.
+func (g *guardRun) decision(ctx context.Context, s session) (*sdk.Decision, error) {
+	if g.permit != "" {
+		if g.uses > 0 {
+			return nil, usage("--permit runs under a permit, --uses asks for a new one: give one of them")
+		}
+		v, err := s.view(ctx, g.permit)
+		if err != nil {
+			return nil, err
+		}
+		if v.Permit == nil {
+			return nil, usageHint("decision "+short16(v.ID)+" is no permit", "run its command once: the same conclave guard with the same --key")
+		}
+		return s.Decision(ctx, v.ID)
+	}
+	permit, err := proposeFlags{uses: g.uses, until: g.until, open: g.open}.permit()
+	if err != nil {
+		return nil, err
+	}
+	p := sdk.Proposal{Action: g.action, Class: g.class, Reason: g.reason, Key: g.key, Permit: permit}
+	if g.key == "" {
+		p.Timeout = s.flags.timeout // nobody could take the decision up after that
+	}
+	return s.Propose(ctx, p)
 }
 
 // undecided says how a decision that is still pending can be taken up again.

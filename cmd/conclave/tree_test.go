@@ -29,7 +29,8 @@ func TestTreeIsComplete(t *testing.T) {
 		cluster/remove cluster/sign cluster/apply cluster/recover agent/token agent/enroll agent/ls agent/show agent/quarantine agent/release
 		agent/revoke agent/grant operator/new operator/sign operator/ls operator/add trust/show trust/set context/ls
 		context/use context/show context/add decision/ls decision/show decision/propose decision/approve decision/reject
-		decision/wait decision/verify`) {
+		decision/wait decision/verify decision/abstain decision/recuse decision/cancel decision/settle decision/export inbox
+		policy/show policy/plan policy/apply`) {
 		if !have[strings.ReplaceAll(want, "/", " ")] {
 			t.Errorf("no command %s", want)
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -116,7 +115,7 @@ func (r *reviewer) answer(ctx context.Context, q *sdk.Request[question]) (opinio
 		return opinion{}, err
 	}
 	o, err := r.on(ctx, v)
-	o.Votes = slices.Contains(v.Voters, r.agent.ID())
+	o.Votes = v.Votes(r.agent.ID())
 	return o, err
 }
 
