@@ -76,18 +76,23 @@ var (
 // VerifyBallot reads a ballot and checks that a member of the opening's electorate signed it for exactly that
 // decision.
 func VerifyBallot(raw []byte, realm wire.Realm, o Opening) (wire.Verified[Ballot], error) {
+	return o.Freeze().VerifyBallot(raw, realm)
+}
+
+// VerifyBallot is [VerifyBallot].
+func (f Frozen) VerifyBallot(raw []byte, realm wire.Realm) (wire.Verified[Ballot], error) {
 	var none wire.Verified[Ballot]
 	c, err := wire.Parse[Ballot](raw, wire.MaxStatement)
 	if err != nil {
 		return none, err
 	}
 	b := c.Claim
-	if b.Proposal != o.Proposal || b.Action != o.Action || b.Opening != o.Digest() {
+	if b.Proposal != f.opening.Proposal || b.Action != f.opening.Action || b.Opening != f.digest {
 		return none, ErrOtherDecision
 	}
-	voter, ok := o.Voter(b.Voter)
-	if !ok || voter.Silenced {
-		return none, ErrNotVoter
+	voter, err := f.voter(b.Voter)
+	if err != nil {
+		return none, err
 	}
 	return c.Verify(realm, voter.Key)
 }

@@ -2,6 +2,7 @@ package consensus_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -93,6 +94,19 @@ func TestBallotBindsTheWholeOpening(t *testing.T) {
 		"a weight":     func(o *consensus.Opening) { o.Voters[0].Weight++ },
 		"a key":        func(o *consensus.Opening) { o.Voters[0].Key[3] ^= 1 },
 		"index":        func(o *consensus.Opening) { o.Index++ },
+		"sum":          func(o *consensus.Opening) { o.Sum++ },
+		"emergency":    func(o *consensus.Opening) { o.Emergency = true },
+		"families":     func(o *consensus.Opening) { o.Rule.Families = 1 },
+		"operator cap": func(o *consensus.Opening) { o.Rule.OperatorCap = 1 },
+		"family cap":   func(o *consensus.Opening) { o.Rule.FamilyCap = 1 },
+		"faults":       func(o *consensus.Opening) { o.Rule.Faults = 1 },
+		"confidence":   func(o *consensus.Opening) { o.Rule.Confidence = 501 },
+		"stewards":     func(o *consensus.Opening) { o.Rule.Stewards = 1 },
+		"commit":       func(o *consensus.Opening) { o.Rule.Commit = 1 },
+		"a family":     func(o *consensus.Opening) { scout(o).Family = "x" },
+		"calibration":  func(o *consensus.Opening) { scout(o).Calibration-- },
+		"silenced":     func(o *consensus.Opening) { scout(o).Silenced = true },
+		"a level":      func(o *consensus.Opening) { scout(o).Level++ },
 		"opened":       func(o *consensus.Opening) { o.Opened++ },
 		"deadline":     func(o *consensus.Opening) { o.Deadline++ },
 		"key":          func(o *consensus.Opening) { o.Key[0] ^= 1 },
@@ -102,10 +116,23 @@ func TestBallotBindsTheWholeOpening(t *testing.T) {
 		if _, err := consensus.VerifyBallot(raw, realm, other); !errors.Is(err, consensus.ErrOtherDecision) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if _, err := consensus.Tally(other, verified(t, raw, o)); !errors.Is(err, consensus.ErrOtherDecision) {
+		if other.Emergency {
+			continue // an agent in its electorate: Tally refuses that first
+		}
+		if _, err := consensus.Tally(other, consensus.Poll{Ballots: verified(t, raw, o)}, now); !errors.Is(err, consensus.ErrOtherDecision) {
 			t.Errorf("%s: Tally says %v", name, err)
 		}
 	}
+}
+
+// scout returns the opening's one agent, to be changed.
+func scout(o *consensus.Opening) *consensus.Voter {
+	return &o.Voters[slices.IndexFunc(o.Voters, func(v consensus.Voter) bool { return !v.Person() })]
+}
+
+// tally counts open ballots.
+func tally(o consensus.Opening, ballots ...wire.Verified[consensus.Ballot]) (consensus.State, error) {
+	return consensus.Tally(o, consensus.Poll{Ballots: ballots}, now)
 }
 
 func dropped(voters []consensus.Voter, id identity.ID) (out []consensus.Voter) {
@@ -129,7 +156,7 @@ func verified(t *testing.T, raw []byte, o consensus.Opening) []wire.Verified[con
 func TestTallyRefusesWhatIsNotItsBallot(t *testing.T) {
 	o := opening(t)
 	bob := cast(t, o, person("bob"), consensus.Approve)
-	if state, err := consensus.Tally(o, []wire.Verified[consensus.Ballot]{bob}); err != nil || state != consensus.Open {
+	if state, err := tally(o, bob); err != nil || state != consensus.Open {
 		t.Fatal(state, err)
 	}
 	second := cast(t, o, person("bob"), consensus.Reject) // a change of mind is no ballot either
@@ -137,21 +164,21 @@ func TestTallyRefusesWhatIsNotItsBallot(t *testing.T) {
 		"the same twice": {bob, bob},
 		"second ballot":  {bob, second},
 	} {
-		if state, err := consensus.Tally(o, ballots); !errors.Is(err, consensus.ErrVoted) || state != 0 {
+		if state, err := tally(o, ballots...); !errors.Is(err, consensus.ErrVoted) || state != 0 {
 			t.Errorf("%s: %s, %v", name, state, err)
 		}
 	}
 	outsider := forged(t, person("mallory"), ballot(o, person("mallory").ID(), consensus.Approve))
-	if _, err := consensus.Tally(o, []wire.Verified[consensus.Ballot]{outsider}); !errors.Is(err, consensus.ErrNotVoter) {
+	if _, err := tally(o, outsider); !errors.Is(err, consensus.ErrNotVoter) {
 		t.Errorf("an outsider's ballot: %v", err)
 	}
-	if _, err := consensus.Tally(o, make([]wire.Verified[consensus.Ballot], 1)); !errors.Is(err, consensus.ErrOtherDecision) {
+	if _, err := tally(o, wire.Verified[consensus.Ballot]{}); !errors.Is(err, consensus.ErrOtherDecision) {
 		t.Errorf("a zero ballot: %v", err)
 	}
 }
 
 // forged returns a ballot that its own key signed, verified without the electorate.
-func forged(t *testing.T, s identity.Signer, b consensus.Ballot) wire.Verified[consensus.Ballot] {
+func forged(t testing.TB, s identity.Signer, b consensus.Ballot) wire.Verified[consensus.Ballot] {
 	t.Helper()
 	c, err := wire.Parse[consensus.Ballot](sign(t, s, b), wire.MaxStatement)
 	if err != nil {
@@ -177,9 +204,13 @@ func TestBallotCheck(t *testing.T) {
 		{"full confidence", nil, func(b *consensus.Ballot) { b.Confidence = 1000 }},
 		{"no reason", nil, func(b *consensus.Ballot) { b.Reason = "" }},
 		{"longest reason", nil, func(b *consensus.Ballot) { b.Reason = strings.Repeat("x", consensus.MaxReason) }},
-		{"version 1", wire.ErrVersion, func(b *consensus.Ballot) { b.Version = 1 }},
+		{"recusal", nil, func(b *consensus.Ballot) { b.Vote = consensus.Recuse }},
+		{"a later sequence", nil, func(b *consensus.Ballot) { b.Sequence = 1 << 40 }},
+		{"version 0", wire.ErrVersion, func(b *consensus.Ballot) { b.Version = 0 }},
+		{"version 2", wire.ErrVersion, func(b *consensus.Ballot) { b.Version = 2 }},
+		{"no sequence", wire.ErrMalformed, func(b *consensus.Ballot) { b.Sequence = 0 }},
 		{"no vote", wire.ErrMalformed, func(b *consensus.Ballot) { b.Vote = 0 }},
-		{"unknown vote", wire.ErrMalformed, func(b *consensus.Ballot) { b.Vote = 4 }},
+		{"unknown vote", wire.ErrMalformed, func(b *consensus.Ballot) { b.Vote = 5 }},
 		{"no confidence", wire.ErrMalformed, func(b *consensus.Ballot) { b.Confidence = 0 }},
 		{"less than even", wire.ErrMalformed, func(b *consensus.Ballot) { b.Confidence = 499 }},
 		{"more than sure", wire.ErrMalformed, func(b *consensus.Ballot) { b.Confidence = 1001 }},
@@ -205,7 +236,8 @@ func TestNodesDoNotVote(t *testing.T) {
 
 func TestVoteWords(t *testing.T) {
 	for vote, want := range map[consensus.Vote]string{
-		consensus.Approve: "approve", consensus.Reject: "reject", consensus.Abstain: "abstain", 0: "vote(0)",
+		consensus.Approve: "approve", consensus.Reject: "reject", consensus.Abstain: "abstain",
+		consensus.Recuse: "recuse", 0: "vote(0)", 5: "vote(5)",
 	} {
 		if vote.String() != want {
 			t.Errorf("vote %d is called %s", uint8(vote), vote)

@@ -15,7 +15,7 @@ func certificate(t testing.TB) consensus.Certificate {
 	o := opening(t)
 	bob := person("bob")
 	return consensus.Certificate{
-		Realm: realm, Genesis: []byte{1}, Policy: []byte{2}, Proposal: sign(t, agent("planner"), proposal()), Opening: o,
+		Version: 1, Realm: realm, Genesis: []byte{1}, Policy: []byte{2}, Proposal: sign(t, agent("planner"), proposal()), Opening: o,
 		Opened: wire.Raw{0xf5}, Ballots: [][]byte{sign(t, bob, ballot(o, bob.ID(), consensus.Approve))},
 		Verdict: consensus.Verdict{Proposal: o.Proposal, State: consensus.Approved, At: now, Until: now + 1},
 		Decided: wire.Raw{0xf5}, Head: []byte{3},
@@ -51,7 +51,7 @@ func TestCertificateRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	later := certificate(t)
-	later.Version = 1
+	later.Version = 2
 	for _, c := range []struct {
 		name string
 		raw  []byte
@@ -61,7 +61,7 @@ func TestCertificateRefusals(t *testing.T) {
 		{"truncated", raw[:len(raw)-1], fault.Malformed},
 		{"trailing", append(bytes.Clone(raw), 0), fault.Malformed},
 		{"a longer form", append([]byte{0xb8, raw[0] & 0x1f}, raw[1:]...), fault.Malformed},
-		{"version 1", encode(t, later), fault.Version},
+		{"version 2", encode(t, later), fault.Version},
 		{"too large", make([]byte, consensus.MaxCertificate+1), fault.TooLarge},
 	} {
 		got, err := consensus.ParseCertificate(c.raw)
@@ -129,9 +129,13 @@ func FuzzCertificate(f *testing.F) {
 		if err != nil || !bytes.Equal(again, raw) {
 			t.Fatalf("re-encodes as %x, %v", again, err)
 		}
-		if state, err := consensus.Tally(c.Opening, nil); err != nil || state == consensus.Approved {
+		if state, err := tally(c.Opening); state == consensus.Approved || (err != nil && fault.CodeOf(err) == fault.Internal) {
 			t.Fatalf("%s without a ballot, %v", state, err)
 		}
+		if confidence, err := consensus.Confidence(c.Opening, nil); err == nil && confidence > 500 {
+			t.Fatalf("confidence %d without a ballot", confidence)
+		}
+		_ = c.Opening.Rule.String()
 		err = consensus.CheckElectorate(c.Opening, agent("planner").ID())
 		if err != nil && !errors.Is(err, wire.ErrMalformed) && !errors.Is(err, wire.ErrTooLarge) && !errors.Is(err, consensus.ErrUnreachable) {
 			t.Fatal(err)

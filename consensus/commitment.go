@@ -60,19 +60,24 @@ var (
 // VerifyCommitment reads a commitment and checks that a member of the opening's electorate signed it for exactly that
 // decision, and that the rule asks for commitments.
 func VerifyCommitment(raw []byte, realm wire.Realm, o Opening) (wire.Verified[Commitment], error) {
+	return o.Freeze().VerifyCommitment(raw, realm)
+}
+
+// VerifyCommitment is [VerifyCommitment].
+func (f Frozen) VerifyCommitment(raw []byte, realm wire.Realm) (wire.Verified[Commitment], error) {
 	var none wire.Verified[Commitment]
 	c, err := wire.Parse[Commitment](raw, wire.MaxStatement)
 	if err != nil {
 		return none, err
 	}
-	if c.Claim.Proposal != o.Proposal || c.Claim.Opening != o.Digest() {
+	if c.Claim.Proposal != f.opening.Proposal || c.Claim.Opening != f.digest {
 		return none, ErrOtherDecision
 	}
-	voter, ok := o.Voter(c.Claim.Voter)
-	if !ok || voter.Silenced {
-		return none, ErrNotVoter
+	voter, err := f.voter(c.Claim.Voter)
+	if err != nil {
+		return none, err
 	}
-	if o.Rule.Commit == 0 {
+	if f.opening.Rule.Commit == 0 {
 		return none, fmt.Errorf("%w: this decision's ballots are open", wire.ErrMalformed)
 	}
 	return c.Verify(realm, voter.Key)
@@ -81,8 +86,9 @@ func VerifyCommitment(raw []byte, realm wire.Realm, o Opening) (wire.Verified[Co
 // VerifyEquivocation checks that one voter signed two statements of one kind, ballots or commitments, with one sequence
 // for one decision, that say different things. It returns the voter. Anybody can show two such statements.
 func VerifyEquivocation(first, second []byte, realm wire.Realm, o Opening) (identity.ID, error) {
-	a, errA := VerifyBallot(first, realm, o)
-	b, errB := VerifyBallot(second, realm, o)
+	f := o.Freeze()
+	a, errA := f.VerifyBallot(first, realm)
+	b, errB := f.VerifyBallot(second, realm)
 	if errA == nil && errB == nil {
 		x, y := a.Statement(), b.Statement()
 		if x.Voter != y.Voter || x.Sequence != y.Sequence || a.ID() == b.ID() {
@@ -90,8 +96,8 @@ func VerifyEquivocation(first, second []byte, realm wire.Realm, o Opening) (iden
 		}
 		return x.Voter, nil
 	}
-	c, errC := VerifyCommitment(first, realm, o)
-	d, errD := VerifyCommitment(second, realm, o)
+	c, errC := f.VerifyCommitment(first, realm)
+	d, errD := f.VerifyCommitment(second, realm)
 	if errC != nil || errD != nil {
 		return identity.ID{}, fmt.Errorf("%w: not two ballots nor two commitments of this decision", ErrNoContradiction)
 	}

@@ -31,6 +31,27 @@ func TestCheckElectorateForm(t *testing.T) {
 		{"a person under another", wire.ErrMalformed, func(o *consensus.Opening) {
 			o.Voters = sorted(append(o.Voters, voter(person("dora"), person("bob").ID(), 1))...)
 		}},
+		{"an agent under an agent", wire.ErrMalformed, func(o *consensus.Opening) { scout(o).Operator = agent("other").ID() }},
+		{"an agent under a node", wire.ErrMalformed, func(o *consensus.Opening) { scout(o).Operator = node.ID() }},
+		{"an agent above L5", wire.ErrMalformed, func(o *consensus.Opening) { scout(o).Level = 6 }},
+		{"a weightless voter", wire.ErrMalformed, func(o *consensus.Opening) { scout(o).Weight = 0 }},
+		{"a voter too heavy", wire.ErrMalformed, func(o *consensus.Opening) { scout(o).Weight = consensus.MaxWeight + 1 }},
+		{"more than calibrated", wire.ErrMalformed, func(o *consensus.Opening) { scout(o).Calibration = 1001 }},
+		{"a person with a level", wire.ErrMalformed, func(o *consensus.Opening) { bob(o).Level = 3 }},
+		{"a person with a family", wire.ErrMalformed, func(o *consensus.Opening) { bob(o).Family = "gpt" }},
+		{"a person less than calibrated", wire.ErrMalformed, func(o *consensus.Opening) { bob(o).Calibration = 999 }},
+		{"a silenced person", wire.ErrMalformed, func(o *consensus.Opening) { bob(o).Silenced = true }},
+		{"an agent in an emergency", wire.ErrMalformed, func(o *consensus.Opening) { o.Emergency = true }},
+		{"nobody sure enough", consensus.ErrUnreachable, func(o *consensus.Opening) {
+			o.Rule = consensus.Rule{Approvals: 1, Confidence: 900, Deadline: 1, Window: 1}
+			o.Voters = []consensus.Voter{*scout(o)} // calibrated to 700: it cannot say more than 850
+		}},
+		{"silenced", consensus.ErrUnreachable, func(o *consensus.Opening) {
+			o.Rule, scout(o).Silenced = consensus.Rule{Approvals: 3, Deadline: 1, Window: 1}, true
+		}},
+		{"too few for the faults", consensus.ErrUnreachable, func(o *consensus.Opening) {
+			o.Rule = consensus.Rule{Approvals: 1, Faults: 1, Deadline: 1, Window: 1}
+		}},
 		{"too many", wire.ErrTooLarge, func(o *consensus.Opening) { o.Voters = crowd(consensus.MaxVoters + 1) }},
 		{"a rule nobody need meet", consensus.ErrUnreachable, func(o *consensus.Opening) { o.Rule = consensus.Rule{} }},
 		{"too alike", consensus.ErrUnreachable, func(o *consensus.Opening) { o.Rule.Approvals, o.Rule.Operators = 3, 3 }},
@@ -47,8 +68,44 @@ func TestCheckElectorateForm(t *testing.T) {
 	largest := opening(t)
 	largest.Voters = crowd(consensus.MaxVoters)
 	largest.Rule = consensus.Rule{Approvals: consensus.MaxVoters, Share: 1000, Deadline: 1, Window: 1}
+	largest.Rule.Confidence = 850 // all that voters of calibration 700 can say
 	if err := consensus.CheckElectorate(largest, planner); err != nil {
 		t.Errorf("the largest electorate: %v", err)
+	}
+}
+
+// bob returns a person of the opening, to be changed.
+func bob(o *consensus.Opening) *consensus.Voter {
+	return &o.Voters[slices.IndexFunc(o.Voters, consensus.Voter.Person)]
+}
+
+// A tally does not count by an electorate that it could be misled by: weights that add up to more than a number holds, one
+// voter twice.
+func TestTallyRefusesImproperElectorates(t *testing.T) {
+	if state, err := tally(opening(t)); err != nil || state != consensus.Open {
+		t.Fatal(state, err)
+	}
+	for name, change := range map[string]func(*consensus.Opening){
+		"weights beyond counting": func(o *consensus.Opening) { o.Voters[0].Weight, o.Voters[1].Weight = 1<<63, 1<<63 },
+		"a voter twice":           func(o *consensus.Opening) { o.Voters[1] = o.Voters[0] },
+		"too many":                func(o *consensus.Opening) { o.Voters = crowd(consensus.MaxVoters + 1) },
+	} {
+		o := opening(t)
+		change(&o)
+		if state, err := tally(o); err == nil || state != 0 || fault.CodeOf(err) == fault.Internal {
+			t.Errorf("%s: %s, %v", name, state, err)
+		}
+		if _, err := consensus.Confidence(o, nil); err == nil {
+			t.Errorf("%s: has a confidence", name)
+		}
+		if _, err := consensus.Revealing(o, consensus.Poll{}, now); err == nil {
+			t.Errorf("%s: reveals", name)
+		}
+	}
+	o := opening(t)
+	o.Rule, o.Voters = consensus.Rule{}, nil
+	if got, err := consensus.Confidence(o, nil); !errors.Is(err, consensus.ErrBadRule) || got != 0 {
+		t.Errorf("nobody's confidence by no rule is %d, %v", got, err)
 	}
 }
 

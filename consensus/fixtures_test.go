@@ -24,7 +24,11 @@ func agent(name string) identity.Signer  { return signer(identity.Agent, name) }
 func person(name string) identity.Signer { return signer(identity.Operator, name) }
 
 func voter(s identity.Signer, operator identity.ID, weight uint64) consensus.Voter {
-	return consensus.Voter{ID: s.ID(), Key: s.Public(), Operator: operator, Weight: weight}
+	v := consensus.Voter{ID: s.ID(), Key: s.Public(), Operator: operator, Weight: weight, Calibration: 1000}
+	if !v.Person() {
+		v.Level, v.Calibration = 3, 700
+	}
+	return v
 }
 
 func sorted(voters ...consensus.Voter) []consensus.Voter {
@@ -39,7 +43,7 @@ func action() consensus.Action {
 // proposal is an honest one: planner, an agent of ann, asks for the action.
 func proposal() consensus.Proposal {
 	return consensus.Proposal{
-		Proposer: agent("planner").ID(), Action: action(), Executor: agent("planner").ID(), Store: [16]byte{1},
+		Version: 1, Proposer: agent("planner").ID(), Action: action(), Executor: agent("planner").ID(), Store: [16]byte{1},
 		Reason: "the index is missing", Issued: now, Expires: now + 60_000, Nonce: [16]byte{2},
 	}
 }
@@ -72,7 +76,7 @@ func opening(t testing.TB) consensus.Opening {
 
 func ballot(o consensus.Opening, voter identity.ID, vote consensus.Vote) consensus.Ballot {
 	return consensus.Ballot{
-		Proposal: o.Proposal, Action: o.Action, Opening: o.Digest(), Voter: voter, Vote: vote, Confidence: 900,
+		Version: 1, Sequence: 1, Proposal: o.Proposal, Action: o.Action, Opening: o.Digest(), Voter: voter, Vote: vote, Confidence: 900,
 		Reason: "read it", Issued: now + 1,
 	}
 }

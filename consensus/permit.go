@@ -16,7 +16,7 @@ type Permit struct {
 	Open  []Param `cbor:"3,keyasint,omitempty"` // parameters that may differ, by name, with the patterns their values match
 
 	// Targets are patterns of other targets; none: the action's own only. A pattern is a text, or the beginning of one
-	// and a star.
+	// and a star; a star elsewhere stands for itself.
 	Targets []string `cbor:"4,keyasint,omitempty"`
 }
 
@@ -63,7 +63,8 @@ func patterns(list []string) bool {
 }
 
 // Covers reports whether the proposal, once approved, allows exactly this action: its own, or one that its permit
-// includes. Kind and rollback are always the proposal's, and the amount at most its amount.
+// includes. Kind and rollback are always the proposal's, and the amount at most its amount. A parameter that the permit
+// leaves open may be absent, and have any number of values.
 func (p Proposal) Covers(a Action) bool {
 	if a.Check() != nil {
 		return false

@@ -2,6 +2,9 @@ package consensus_test
 
 import (
 	"errors"
+	"fmt"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -23,7 +26,23 @@ func TestProposalCheck(t *testing.T) {
 		{"another executor", nil, func(p *consensus.Proposal) { p.Executor = agent("runner").ID() }},
 		{"raised", nil, func(p *consensus.Proposal) { p.Class = consensus.R3 }},
 		{"longest", nil, func(p *consensus.Proposal) { p.Expires = p.Issued + consensus.MaxDeadline }},
-		{"version 1", wire.ErrVersion, func(p *consensus.Proposal) { p.Version = 1 }},
+		{"version 0", wire.ErrVersion, func(p *consensus.Proposal) { p.Version = 0 }},
+		{"version 2", wire.ErrVersion, func(p *consensus.Proposal) { p.Version = 2 }},
+		{"not before now", nil, func(p *consensus.Proposal) { p.NotBefore = p.Issued }},
+		{"not before a week has gone", nil, func(p *consensus.Proposal) { p.NotBefore = p.Issued + consensus.MaxDeadline }},
+		{"not before a year has gone", wire.ErrMalformed, func(p *consensus.Proposal) { p.NotBefore = p.Issued + consensus.MaxDeadline + 1 }},
+		{"not before a negative time", wire.ErrMalformed, func(p *consensus.Proposal) { p.NotBefore = -1 }},
+		{"an emergency", nil, func(p *consensus.Proposal) { p.Emergency = true }},
+		{"a permit", nil, func(p *consensus.Proposal) { p.Permit = permit() }},
+		{"an emergency's permit", wire.ErrMalformed, func(p *consensus.Proposal) { p.Emergency, p.Permit = true, permit() }},
+		{"beneficiaries", nil, func(p *consensus.Proposal) { p.Beneficiaries = ids(consensus.MaxBeneficiaries) }},
+		{"too many beneficiaries", wire.ErrTooLarge, func(p *consensus.Proposal) { p.Beneficiaries = ids(consensus.MaxBeneficiaries + 1) }},
+		{"a beneficiary twice", wire.ErrMalformed, func(p *consensus.Proposal) { p.Beneficiaries = append(ids(1), ids(1)...) }},
+		{"beneficiaries unsorted", wire.ErrMalformed, func(p *consensus.Proposal) {
+			p.Beneficiaries = ids(2)
+			slices.Reverse(p.Beneficiaries)
+		}},
+		{"a beneficiary that is nobody", identity.ErrBadID, func(p *consensus.Proposal) { p.Beneficiaries = []identity.ID{{}} }},
 		{"a node's", wire.ErrMalformed, func(p *consensus.Proposal) { p.Proposer = node }},
 		{"nobody's", identity.ErrBadID, func(p *consensus.Proposal) { p.Proposer = identity.ID{} }},
 		{"run by a node", wire.ErrMalformed, func(p *consensus.Proposal) { p.Executor = node }},
@@ -60,12 +79,42 @@ func TestProposalID(t *testing.T) {
 		"issued":   func(p *consensus.Proposal) { p.Issued++ },
 		"expires":  func(p *consensus.Proposal) { p.Expires++ },
 		"nonce":    func(p *consensus.Proposal) { p.Nonce[0]++ },
+
+		"amount":        func(p *consensus.Proposal) { p.Action.Amount++ },
+		"rollback":      func(p *consensus.Proposal) { p.Action.Rollback = "restore the backup" },
+		"not-before":    func(p *consensus.Proposal) { p.NotBefore = 1 },
+		"beneficiaries": func(p *consensus.Proposal) { p.Beneficiaries = ids(1) },
+		"permit":        func(p *consensus.Proposal) { p.Permit = permit() },
+		"emergency":     func(p *consensus.Proposal) { p.Emergency = true },
 	} {
 		p := proposal()
 		change(&p)
 		if proposalID(t, p) == honest {
 			t.Errorf("a change of the %s is not in the id", name)
 		}
+	}
+}
+
+// ids returns so many sorted principals.
+func ids(n int) []identity.ID {
+	out := make([]identity.ID, n)
+	for i := range out {
+		out[i] = agent(fmt.Sprintf("agent-%d", i)).ID()
+	}
+	slices.SortFunc(out, identity.ID.Compare)
+	return out
+}
+
+func TestGains(t *testing.T) {
+	p := proposal()
+	p.Beneficiaries = ids(3)
+	for _, id := range p.Beneficiaries {
+		if !p.Gains(id) {
+			t.Errorf("%s does not gain", id)
+		}
+	}
+	if p.Gains(p.Proposer) || proposal().Gains(p.Beneficiaries[0]) {
+		t.Error("somebody gains who is not named")
 	}
 }
 
@@ -84,6 +133,7 @@ func TestActionCheck(t *testing.T) {
 		{"any target", consensus.Action{Kind: "a", Target: "Größe, in m²/s: 1 → 2"}, nil},
 		{"a value with lines", consensus.Action{Kind: "a", Params: []consensus.Param{param("script", "a\nb")}}, nil},
 		{"the longest", consensus.Action{Kind: "a", Target: long[1:]}, nil},
+		{"a rollback too many", consensus.Action{Kind: "a", Target: long[1:], Rollback: "x"}, wire.ErrTooLarge},
 		{"no kind", consensus.Action{Target: "x"}, wire.ErrMalformed},
 		{"a pattern", consensus.Action{Kind: "db.*"}, wire.ErrMalformed},
 		{"capitals", consensus.Action{Kind: "DB"}, wire.ErrMalformed},
@@ -95,6 +145,9 @@ func TestActionCheck(t *testing.T) {
 		{"doubled", consensus.Action{Kind: "a", Params: []consensus.Param{param("a", "1"), param("a", "2")}}, wire.ErrMalformed},
 		{"too long a target", consensus.Action{Kind: "a", Target: long}, wire.ErrTooLarge},
 		{"too long a value", consensus.Action{Kind: "a", Params: []consensus.Param{param("b", long)}}, wire.ErrTooLarge},
+		{"the longest rollback", consensus.Action{Kind: "a", Rollback: long[:consensus.MaxReason]}, nil},
+		{"too long a rollback", consensus.Action{Kind: "a", Rollback: long[:consensus.MaxReason+1]}, wire.ErrTooLarge},
+		{"an amount", consensus.Action{Kind: "a", Amount: 1 << 63}, nil},
 		{"too long in sum", consensus.Action{Kind: "a", Params: []consensus.Param{
 			param("b", long[:20<<10]), param("c", long[:20<<10]),
 		}}, wire.ErrTooLarge},
@@ -175,12 +228,69 @@ func TestRuleCheck(t *testing.T) {
 		{"long deadline", false, func(r *consensus.Rule) { r.Deadline = consensus.MaxDeadline + 1 }},
 		{"no window", false, func(r *consensus.Rule) { r.Window = 0 }},
 		{"long window", false, func(r *consensus.Rule) { r.Window = consensus.MaxWindow + 1 }},
+		{"families", true, func(r *consensus.Rule) { r.Families = 1 }},
+		{"families where people fill the approvals", false, func(r *consensus.Rule) { r.Families = 2 }},
+		{"stewards", true, func(r *consensus.Rule) { r.Stewards = 2 }},
+		{"too many stewards", false, func(r *consensus.Rule) { r.Stewards = 3 }},
+		{"faults", true, func(r *consensus.Rule) { r.Faults = consensus.MaxVoters / 3 }},
+		{"too many faults", false, func(r *consensus.Rule) { r.Faults = consensus.MaxVoters/3 + 1 }},
+		{"caps", true, func(r *consensus.Rule) { r.OperatorCap, r.FamilyCap = 1000, 1000 }},
+		{"operator cap", false, func(r *consensus.Rule) { r.OperatorCap = 1001 }},
+		{"family cap", false, func(r *consensus.Rule) { r.FamilyCap = 1001 }},
+		{"even confidence", true, func(r *consensus.Rule) { r.Confidence = 500 }},
+		{"certainty", true, func(r *consensus.Rule) { r.Confidence = 1000 }},
+		{"less than even confidence", false, func(r *consensus.Rule) { r.Confidence = 499 }},
+		{"more than certainty", false, func(r *consensus.Rule) { r.Confidence = 1001 }},
+		{"commit for half the deadline", true, func(r *consensus.Rule) { r.Commit = r.Deadline / 2 }},
+		{"commit for longer", false, func(r *consensus.Rule) { r.Commit = r.Deadline/2 + 1 }},
+		{"commit before it opened", false, func(r *consensus.Rule) { r.Commit = -1 }},
 	} {
 		r := rule()
 		c.change(&r)
 		err := r.Check()
 		if (err == nil) != c.ok || (err != nil && fault.CodeOf(err) != fault.InvalidInput) {
 			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+func TestRuleWords(t *testing.T) {
+	for want, r := range map[string]consensus.Rule{
+		"1 approval": {Approvals: 1, Deadline: 1, Window: 1},
+		"2 approvals, 1 by a person, of 2 operators, consensus confidence 80%, agents commit within 60 s and then reveal": {
+			Approvals: 2, People: 1, Operators: 2, Confidence: 800, Commit: 60_000,
+		},
+		"3 approvals, of 2 operators, of 2 model families, 66.7% of the electorate's weight, where one operator counts 33.4% " +
+			"at most, where one model family counts 50% at most, enough in spite of 1 lying voter, no rejection by stewards of 2 operators": {
+			Approvals: 3, Operators: 2, Families: 2, Share: 667, OperatorCap: 334, FamilyCap: 500, Faults: 1, Stewards: 2,
+		},
+		"1 approval, 1 by a person, enough in spite of 2 lying voters, no rejection by stewards of 1 operator, " +
+			"the proposer's own person may approve": {Approvals: 1, People: 1, Faults: 2, Stewards: 1, Own: true},
+	} {
+		if got := r.String(); got != want {
+			t.Errorf("%+v says\n%s, want\n%s", struct{ consensus.Rule }{r}, got, want)
+		}
+	}
+}
+
+// No field of a rule goes unsaid: whoever reads two rules that differ reads different words.
+func TestRuleWordsSayAll(t *testing.T) {
+	var none consensus.Rule
+	typ := reflect.TypeFor[consensus.Rule]()
+	for i := range typ.NumField() {
+		if name := typ.Field(i).Name; name != "Deadline" && name != "Window" {
+			r := none
+			switch f := reflect.ValueOf(&r).Elem().Field(i); f.Kind() {
+			case reflect.Bool:
+				f.SetBool(true)
+			case reflect.Int64:
+				f.SetInt(2)
+			default:
+				f.SetUint(2)
+			}
+			if r.String() == none.String() {
+				t.Errorf("%s is not said", name)
+			}
 		}
 	}
 }

@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
@@ -58,31 +59,43 @@ func (r Rule) Check() error {
 	return nil
 }
 
-// String says in words what the rule needs.
+// String says in words what the rule needs: all but its deadline and window.
 func (r Rule) String() string {
-	s := fmt.Sprintf("%d approvals", r.Approvals)
-	if r.Approvals == 1 {
-		s = "1 approval"
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s", many(r.Approvals, "approval"))
+	add := func(really bool, format string, args ...any) {
+		if really {
+			fmt.Fprintf(&b, ", "+format, args...)
+		}
 	}
-	if r.People > 0 {
-		s += fmt.Sprintf(", %d by a person", r.People)
+	add(r.People > 0, "%d by a person", r.People)
+	add(r.Operators > 1, "of %d operators", r.Operators)
+	add(r.Families > 1, "of %d model families", r.Families)
+	add(r.Share > 0, "%s of the electorate's weight", percent(r.Share))
+	add(r.OperatorCap > 0, "where one operator counts %s at most", percent(r.OperatorCap))
+	add(r.FamilyCap > 0, "where one model family counts %s at most", percent(r.FamilyCap))
+	add(r.Faults > 0, "enough in spite of %s", many(r.Faults, "lying voter"))
+	add(r.Confidence > 0, "consensus confidence %s", percent(r.Confidence))
+	add(r.Stewards > 0, "no rejection by stewards of %s", many(r.Stewards, "operator"))
+	add(r.Commit > 0, "agents commit within %d s and then reveal", (r.Commit+999)/1000)
+	add(r.Own, "the proposer's own person may approve")
+	return b.String()
+}
+
+// many returns a number of things in words.
+func many(n uint64, thing string) string {
+	if n == 1 {
+		return "1 " + thing
 	}
-	if r.Operators > 1 {
-		s += fmt.Sprintf(", of %d operators", r.Operators)
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
+// percent writes per mille as people read them: 66.7%.
+func percent(perMille uint64) string {
+	if perMille%10 == 0 {
+		return fmt.Sprintf("%d%%", perMille/10)
 	}
-	if r.Share > 0 {
-		s += fmt.Sprintf(", %d‰ of the electorate's weight", r.Share)
-	}
-	if r.Families > 1 {
-		s += fmt.Sprintf(", of %d model families", r.Families)
-	}
-	if r.Faults > 0 {
-		s += fmt.Sprintf(", in spite of %d liars", r.Faults)
-	}
-	if r.Confidence > 0 {
-		s += fmt.Sprintf(", confidence %d‰", r.Confidence)
-	}
-	return s
+	return fmt.Sprintf("%d.%d%%", perMille/10, perMille%10)
 }
 
 // ErrVersion is returned where a decision's format is not the one that this build speaks.

@@ -39,37 +39,53 @@ type Poll struct {
 // Tally counts a poll by the opening's rule at a log time, over the whole electorate's weight: silence and abstention count
 // against. A person's rejection is a veto, and so are those of as many stewards as the rule says. Nothing is approved that a
 // ballot committed to and not yet revealed could still undo; after [Opening.RevealsUntil] such a ballot is silence. What
-// cannot be approved any more is rejected at once. Ballots of voters outside the electorate, for another decision, or second
-// ballots of one voter are an error: the caller must not have collected them.
-func Tally(o Opening, p Poll, now int64) (State, error) {
-	c, err := newCount(o, p, now)
+// cannot be approved any more, were those who can still vote certain, is rejected at once. Ballots of voters outside the
+// electorate, for another decision, or second ballots of one voter, void or not, are an error, and so is an electorate that
+// has no proper form: the caller must not have collected them.
+func Tally(o Opening, p Poll, now int64) (State, error) { return o.Freeze().Tally(p, now) }
+
+// Confidence returns consensus.confidence of a poll in per mille: the mean, by weight, of what each ballot says for the
+// action, as far as its voter's stated confidence has proved true. Silence pulls it towards 500. Errors as of [Tally], and
+// [ErrBadRule].
+func Confidence(o Opening, ballots []wire.Verified[Ballot]) (uint64, error) {
+	return o.Freeze().Confidence(ballots)
+}
+
+// Revealing reports whether ballots may be revealed at a log time: everybody has committed who can, the time to commit is
+// over, or those who have could meet the rule.
+func Revealing(o Opening, p Poll, now int64) (bool, error) { return o.Freeze().Revealing(p, now) }
+
+// Tally is [Tally].
+func (f Frozen) Tally(p Poll, now int64) (State, error) {
+	c, err := newCount(f, p, now)
 	if err != nil {
 		return 0, err
 	}
 	return c.state(), nil
 }
 
-// Confidence returns consensus.confidence of a poll in per mille: the mean, by weight, of what each ballot says for the
-// action, as far as its voter's stated confidence has proved true. Silence pulls it towards 500.
-func Confidence(o Opening, ballots []wire.Verified[Ballot]) (uint64, error) {
-	c, err := newCount(o, Poll{Ballots: ballots}, o.RevealsUntil())
+// Confidence is [Confidence].
+func (f Frozen) Confidence(ballots []wire.Verified[Ballot]) (uint64, error) {
+	if err := f.opening.Rule.Check(); err != nil {
+		return 0, err
+	}
+	c, err := newCount(f, Poll{Ballots: ballots}, f.opening.RevealsUntil())
 	if err != nil {
 		return 0, err
 	}
 	return c.confidence(c.cast), nil
 }
 
-// Revealing reports whether ballots may be revealed at a log time: everybody has committed who can, the time to commit is
-// over, or those who have could meet the rule.
-func Revealing(o Opening, p Poll, now int64) (bool, error) {
-	c, err := newCount(o, p, now)
+// Revealing is [Revealing].
+func (f Frozen) Revealing(p Poll, now int64) (bool, error) {
+	c, err := newCount(f, p, now)
 	if err != nil {
 		return false, err
 	}
-	if now >= o.CommitsUntil() {
+	if now >= c.o.CommitsUntil() {
 		return true, nil
 	}
-	waiting := slices.ContainsFunc(o.Voters, func(v Voter) bool {
+	waiting := slices.ContainsFunc(c.o.Voters, func(v Voter) bool {
 		_, voted := c.votes[v.ID]
 		return !v.Person() && c.able(v) && !voted && !c.committed[v.ID]
 	})
@@ -87,18 +103,13 @@ type said struct {
 	chance uint64
 }
 
-// sure is a vote that is known to be right.
-func sure(v Vote) said {
-	if v == Approve {
-		return said{v, 1000}
-	}
-	return said{v, 0}
-}
+// sure is a vote that is known to be right: more than any voter can say.
+func sure(v Vote) said { return said{v, chance(v, 1000, 1000)} }
 
-// chance returns what a ballot says for the action, in per mille, if the voter's confidence is worth so much.
-func chance(b Ballot, calibration uint64) uint64 {
-	above := (min(max(b.Confidence, 500), 1000) - 500) * min(calibration, 1000) / 1000
-	switch b.Vote {
+// chance returns what a vote says for the action, in per mille, if the voter's confidence is worth so much.
+func chance(v Vote, confidence, calibration uint64) uint64 {
+	above := (min(max(confidence, 500), 1000) - 500) * min(calibration, 1000) / 1000
+	switch v {
 	case Approve:
 		return 500 + above
 	case Reject:
@@ -116,44 +127,50 @@ type count struct {
 	void      map[identity.ID]bool
 }
 
-func newCount(o Opening, p Poll, now int64) (*count, error) {
+func newCount(f Frozen, p Poll, now int64) (*count, error) {
+	if err := checkVoters(f.opening); err != nil {
+		return nil, err
+	}
 	c := &count{
-		o: o, now: now, votes: make(map[identity.ID]said, len(p.Ballots)),
-		committed: map[identity.ID]bool{}, void: map[identity.ID]bool{},
+		o: f.opening, now: now, votes: make(map[identity.ID]said, len(p.Ballots)),
+		committed: set(p.Committed), void: set(p.Void),
 	}
-	for _, id := range p.Committed {
-		c.committed[id] = true
-	}
-	for _, id := range p.Void {
-		c.void[id] = true
-	}
-	digest := o.Digest()
+	seen := make(map[identity.ID]bool, len(p.Ballots))
 	for _, v := range p.Ballots {
 		b := v.Statement()
-		if b.Proposal != o.Proposal || b.Action != o.Action || b.Opening != digest {
+		if b.Proposal != c.o.Proposal || b.Action != c.o.Action || b.Opening != f.digest {
 			return nil, ErrOtherDecision
 		}
-		voter, ok := o.Voter(b.Voter)
-		if !ok || voter.Silenced {
-			return nil, ErrNotVoter
+		voter, err := f.voter(b.Voter)
+		if err != nil {
+			return nil, err
 		}
-		if _, ok := c.votes[b.Voter]; ok {
+		if seen[b.Voter] {
 			return nil, ErrVoted
 		}
+		seen[b.Voter] = true
 		if !c.void[b.Voter] {
-			c.votes[b.Voter] = said{b.Vote, chance(b, voter.Calibration)}
+			c.votes[b.Voter] = said{b.Vote, chance(b.Vote, b.Confidence, voter.Calibration)}
 		}
 	}
 	return c, nil
 }
 
+func set(ids []identity.ID) map[identity.ID]bool {
+	out := make(map[identity.ID]bool, len(ids))
+	for _, id := range ids {
+		out[id] = true
+	}
+	return out
+}
+
 // able reports whether a voter's ballot could count at all.
 func (c *count) able(v Voter) bool { return !v.Silenced && !c.void[v.ID] }
 
-// outstanding reports whether a voter has committed to a ballot that may still be revealed.
+// outstanding reports whether an agent has committed to a ballot that may still be revealed.
 func (c *count) outstanding(v Voter) bool {
 	_, voted := c.votes[v.ID]
-	return c.committed[v.ID] && !voted && c.able(v) && c.now < c.o.RevealsUntil()
+	return c.committed[v.ID] && !v.Person() && !voted && c.able(v) && c.now < c.o.RevealsUntil()
 }
 
 // expected reports whether a voter that has not voted still can.
@@ -186,7 +203,7 @@ func (c *count) cast(v Voter) (said, bool) {
 	return s, voted && s.vote != Recuse
 }
 
-// worst is the same, and whoever has committed rejects.
+// worst is the same, and whoever has committed rejects: no other ballot that it could reveal does the action more harm.
 func (c *count) worst(v Voter) (said, bool) {
 	if c.outstanding(v) {
 		return sure(Reject), true
@@ -194,7 +211,8 @@ func (c *count) worst(v Voter) (said, bool) {
 	return c.cast(v)
 }
 
-// best is the same, and whoever still can approves.
+// best is the same, and whoever still can approves, surer than its calibration lets it: a ballot of low confidence would do
+// the action less good than none.
 func (c *count) best(v Voter) (said, bool) {
 	if c.expected(v) {
 		return sure(Approve), true
@@ -243,13 +261,14 @@ func (c *count) met(says choice) bool {
 		return false
 	case uint64(len(operators)) < r.Operators || uint64(len(families)) < r.Families:
 		return false
-	case r.Share*total > 1000*c.weight(says, total, operators, families):
+	case r.Share*total > c.weight(says, total, operators, families):
 		return false
 	}
 	return r.Confidence == 0 || c.confidence(says) >= r.Confidence
 }
 
-// weight returns what the approvals weigh together where no operator and no model family counts more than its cap.
+// weight returns what the approvals weigh in thousandths: the less of what they weigh where no operator counts more than its
+// cap, and of what they weigh where no model family does. People are of no family.
 func (c *count) weight(says choice, total uint64, operators map[identity.ID]uint64, families map[string]uint64) uint64 {
 	var byOperator, byFamily uint64
 	for _, w := range operators {
@@ -260,22 +279,23 @@ func (c *count) weight(says choice, total uint64, operators map[identity.ID]uint
 	}
 	for _, v := range c.o.Voters {
 		if s, voted := says(v); voted && s.vote == Approve && v.Person() {
-			byFamily += v.Weight // people are of no family
+			byFamily += 1000 * v.Weight
 		}
 	}
 	return min(byOperator, byFamily)
 }
 
-// capped returns a weight, at most so many per mille of the total, rounded up; all of it without a cap.
+// capped returns a weight in thousandths, at most so many per mille of the total; all of it without a cap. Nothing is rounded:
+// in a small electorate one unit is a large share.
 func capped(weight, total, perMille uint64) uint64 {
 	if perMille == 0 {
-		return weight
+		return 1000 * weight
 	}
-	return min(weight, (total*perMille+999)/1000)
+	return min(1000*weight, total*perMille)
 }
 
-// confidence returns consensus.confidence of what the voters say. Where less weight has voted than the rule asks for, the
-// rest counts as undecided.
+// confidence returns consensus.confidence of what the voters say, rounded down. Where less weight has voted than the rule
+// asks for, the rest counts as undecided. The rule must pass Check.
 func (c *count) confidence(says choice) uint64 {
 	var weight, sum, total uint64
 	for _, v := range c.o.Voters {

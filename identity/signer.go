@@ -15,8 +15,9 @@ var ErrNotAllowed = fault.New(fault.Denied, "identity: this key does not sign th
 // What each key signs (DESIGN §5). A role absent here signs nothing.
 var (
 	identityKinds = map[Role][]wire.Kind{
-		Agent: {wire.Credential, wire.Command, wire.Proposal, wire.Ballot, wire.Card, wire.Succession, wire.Enrolment},
-		Node:  {wire.Credential, wire.Command, wire.Head, wire.Ticket, wire.Roster, wire.Succession, wire.Admission},
+		Agent: {wire.Credential, wire.Command, wire.Proposal, wire.Ballot, wire.Commitment, wire.Card, wire.Succession,
+			wire.Enrolment},
+		Node: {wire.Credential, wire.Command, wire.Head, wire.Ticket, wire.Roster, wire.Succession, wire.Admission},
 		Operator: {wire.Credential, wire.Command, wire.Proposal, wire.Ballot, wire.Token, wire.Succession, wire.Genesis,
 			wire.Roster, wire.JoinToken},
 	}

@@ -15,8 +15,8 @@ import (
 // kinds is every kind of statement there is, and one there is not.
 var kinds = []wire.Kind{
 	wire.Genesis, wire.Roster, wire.Token, wire.Enrolment, wire.Credential, wire.Succession, wire.Presence, wire.Card,
-	wire.Ticket, wire.Envelope, wire.Batch, wire.Head, wire.Command, wire.Proposal, wire.Ballot, wire.JoinToken,
-	wire.Admission, "certificate", "other",
+	wire.Ticket, wire.Envelope, wire.Batch, wire.Head, wire.Command, wire.Proposal, wire.Ballot, wire.Commitment,
+	wire.JoinToken, wire.Admission, "certificate", "other",
 }
 
 // anything is a statement of whatever kind it says.
@@ -29,7 +29,7 @@ func (anything) Check() error      { return nil }
 
 // signs is the whole table: what is absent is refused.
 var signs = map[identity.Role]string{
-	identity.Agent:    "credential command proposal ballot card succession enrolment",
+	identity.Agent:    "credential command proposal ballot commitment card succession enrolment",
 	identity.Node:     "credential command head ticket roster succession admission",
 	identity.Operator: "credential command proposal ballot token succession genesis roster join-token",
 	'A':               "",

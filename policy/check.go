@@ -58,6 +58,11 @@ func (p Policy) Check() error {
 	if err := identity.CheckCapabilities(p.Plain); err != nil {
 		return refuse("plain", patternsRule)
 	}
+	if p.Emergency != nil {
+		if err := p.Emergency.check(p.Preset == Solo); err != nil {
+			return err
+		}
+	}
 	if n := len(p.Encode()); n > MaxSize {
 		return refuse("levels", "the whole policy has %d bytes, at most %d", n, MaxSize)
 	}
@@ -68,8 +73,8 @@ func (p Policy) checkRealm() error {
 	switch {
 	case p.Version != 1:
 		return refuse("version", "must be 1")
-	case p.Preset != Solo && p.Preset != Standard:
-		return refuse("preset", "must be %s or %s", Solo, Standard)
+	case p.Preset != Solo && p.Preset != Standard && p.Preset != Strict:
+		return refuse("preset", "must be %s", presets)
 	case p.Enrol > identity.Journeyer:
 		return refuse("enrol_level", "one operator's token gives L3 at most")
 	case p.Loosen < 1:
@@ -78,8 +83,8 @@ func (p Policy) checkRealm() error {
 		return refuse("loosen", "must be at most %d", wire.MaxCosigners)
 	case p.Preset == Solo && p.Loosen != 1:
 		return refuse("loosen", "must be 1 where the preset is solo: there is one person")
-	case p.Preset == Standard && p.Loosen < 2:
-		return refuse("loosen", "must be at least 2 where the preset is standard")
+	case p.Preset != Solo && p.Loosen < 2:
+		return refuse("loosen", "must be at least 2 where the preset is %s", p.Preset)
 	}
 	return nil
 }
@@ -106,8 +111,8 @@ func (l Level) check(path string, lowest bool) error {
 		return refuse(path+".rate_per_minute", "must be at most 60000000")
 	case r.MaxPayload > 1<<20:
 		return refuse(path+".max_payload_bytes", "must be at most %d", 1<<20)
-	case r.Weight > 1000:
-		return refuse(path+".weight", "must be at most 1000")
+	case r.Weight > consensus.MaxWeight:
+		return refuse(path+".weight", "must be at most %d", consensus.MaxWeight)
 	case acts && r.Rate < 1:
 		return refuse(path+".rate_per_minute", "must be at least 1 where the level may do anything")
 	case acts && r.MaxPayload < 1:
@@ -141,6 +146,37 @@ func (p Policy) checkKinds() error {
 		case k.Pattern == "*" && k.Class != consensus.R3:
 			return refuse(path, "an action of no known kind is R3")
 		}
+		if err := k.checkSteps(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkSteps refuses sums that change nothing, or that would lower the class of what they should raise. Its paths have a
+// slash, which no pattern has.
+func (k Kind) checkSteps(path string) error {
+	switch {
+	case len(k.Steps) > MaxSteps:
+		return refuse(path+"/steps", "must be at most %d", MaxSteps)
+	case k.Window < 0 || k.Window > MaxSummed:
+		return refuse(path+"/window", "must be at most 30 days")
+	case len(k.Steps) == 0 && k.Window != 0:
+		return refuse(path+"/window", "sums nothing up without steps")
+	case len(k.Steps) > 0 && k.Window == 0:
+		return refuse(path+"/steps", "need a window over which the actions are summed up")
+	case len(k.Steps) > 0 && k.Deny:
+		return refuse(path+"/steps", "what is denied is denied in small amounts too")
+	}
+	class, above := k.Class, uint64(0)
+	for _, s := range k.Steps {
+		switch {
+		case s.Class <= class || s.Class > consensus.R3:
+			return refuse(path+"/steps", "must rise: %s does not raise %s, and no class is above R3", s.Class, class)
+		case s.Above <= above:
+			return refuse(path+"/steps", "must rise: a sum above %d comes before it, or every action has at least 1", above)
+		}
+		class, above = s.Class, s.Above
 	}
 	return nil
 }
@@ -167,53 +203,10 @@ func (p Policy) checkClasses() error {
 	return nil
 }
 
-func checkRule(path string, r consensus.Rule, solo bool) error {
-	switch {
-	case r.Approvals < 1:
-		return refuse(path+".approvals", "must be at least 1")
-	case r.Approvals > consensus.MaxVoters:
-		return refuse(path+".approvals", "must be at most %d, the largest electorate", consensus.MaxVoters)
-	case r.People > r.Approvals:
-		return refuse(path+".people", "must be at most the %d approvals", r.Approvals)
-	case r.Operators > r.Approvals:
-		return refuse(path+".operators", "must be at most the %d approvals", r.Approvals)
-	case r.Share > 1000:
-		return refuse(path+".share_per_mille", "must be at most 1000")
-	case r.Own && !solo:
-		return refuse(path+".own", "lets a proposer count, which only a solo realm allows")
-	case r.Deadline < 1 || r.Deadline > consensus.MaxDeadline:
-		return refuse(path+".deadline", "must be above 0 and at most 7 days")
-	case r.Window < 1 || r.Window > consensus.MaxWindow:
-		return refuse(path+".window", "must be above 0 and at most 24 hours")
-	}
-	if err := r.Check(); err != nil {
-		return refuse(path, "%v", err)
-	}
-	return nil
-}
-
-// checkStronger refuses a rule weaker than that of the class below: a proposer may raise the class of its action, and
-// would pick the weaker rule.
-func checkStronger(path string, r, below consensus.Rule) error {
-	const reason = "must be at least the %d of the class below: a proposer may raise the class"
-	switch {
-	case r.Approvals < below.Approvals:
-		return refuse(path+".approvals", reason, below.Approvals)
-	case r.People < below.People:
-		return refuse(path+".people", reason, below.People)
-	case r.Operators < below.Operators:
-		return refuse(path+".operators", reason, below.Operators)
-	case r.Share < below.Share:
-		return refuse(path+".share_per_mille", reason, below.Share)
-	case r.Own && !below.Own:
-		return refuse(path+".own", "must be false where it is false in the class below: a proposer may raise the class")
-	}
-	return nil
-}
-
 // CheckRoots refuses, with a [*Fault], a policy that a realm of so many root operators could never use: more signers to
-// loosen than there are roots, or a class that needs more people than there are beside the proposer's operator. A class
-// that needs more operators than that is refused when it is proposed, because operators that are not roots count there.
+// loosen or more people in an emergency than there are roots, or a class that needs more people than there are beside the
+// proposer's operator. A class that needs more operators than that is refused when it is proposed, because operators that
+// are not roots count there; an emergency likewise.
 func (p Policy) CheckRoots(roots int) error {
 	if roots < 1 || p.Loosen > uint64(roots) {
 		return refuse("loosen", "needs %d operators, the realm has %d roots", p.Loosen, roots)
@@ -230,6 +223,9 @@ func (p Policy) CheckRoots(roots int) error {
 			return refuse("classes."+consensus.Class(i).String()+".people",
 				"needs %d people, the realm has %d that may vote", r.People, people)
 		}
+	}
+	if p.Emergency != nil && p.Emergency.People > uint64(roots) {
+		return refuse("emergency.people", "needs %d people, the realm has %d roots", p.Emergency.People, roots)
 	}
 	return nil
 }

@@ -42,7 +42,7 @@ func TestCheckRefuses(t *testing.T) {
 	}{
 		{"version 0", "solo", "version", func(p *policy.Policy) { p.Version = 0 }},
 		{"version 2", "solo", "version", func(p *policy.Policy) { p.Version = 2 }},
-		{"unknown preset", "solo", "preset", func(p *policy.Policy) { p.Preset = "strict" }},
+		{"unknown preset", "solo", "preset", func(p *policy.Policy) { p.Preset = "lax" }},
 		{"no preset", "solo", "preset", func(p *policy.Policy) { p.Preset = "" }},
 		{"enrol above L3", "solo", "enrol_level", func(p *policy.Policy) { p.Enrol = identity.Principal }},
 		{"nobody loosens", "solo", "loosen", func(p *policy.Policy) { p.Loosen = 0 }},
@@ -92,7 +92,9 @@ func TestCheckRefuses(t *testing.T) {
 			p.Classes[2].Approvals = consensus.MaxVoters + 1
 		}},
 		{"more people than approvals", "standard", "classes.R3.people", func(p *policy.Policy) { p.Classes[3].People = 3 }},
-		{"more operators than approvals", "standard", "classes.R2.operators", func(p *policy.Policy) { p.Classes[2].Operators = 3 }},
+		{"more operators than approvals", "standard", "classes.R2.operators", func(p *policy.Policy) {
+			p.Classes[2].Operators = 3
+		}},
 		{"share", "standard", "classes.R2.share_per_mille", func(p *policy.Policy) { p.Classes[2].Share = 1001 }},
 		{"own votes", "standard", "classes.R0.own", func(p *policy.Policy) { p.Classes[0].Own = true }},
 		{"own votes in R3", "standard", "classes.R3.own", func(p *policy.Policy) { p.Classes[3].Own = true }},
@@ -105,6 +107,112 @@ func TestCheckRefuses(t *testing.T) {
 		{"R3 below R2: people", "standard", "classes.R3.people", func(p *policy.Policy) { p.Classes[2].People = 2 }},
 		{"R3 below R2: operators", "standard", "classes.R3.operators", func(p *policy.Policy) { p.Classes[3].Operators = 1 }},
 		{"R3 below R2: share", "standard", "classes.R3.share_per_mille", func(p *policy.Policy) { p.Classes[2].Share = 500 }},
+		{"one loosens strict", "strict", "loosen", func(p *policy.Policy) { p.Loosen = 1 }},
+		{"families", "strict", "classes.R2.families", func(p *policy.Policy) { p.Classes[2].Families = 4 }},
+		{"families beside people", "strict", "classes.R3.families", func(p *policy.Policy) { p.Classes[3].Families = 5 }},
+		{"operator cap", "strict", "classes.R2.operator_cap_per_mille", func(p *policy.Policy) { p.Classes[2].OperatorCap = 1001 }},
+		{"family cap", "strict", "classes.R2.family_cap_per_mille", func(p *policy.Policy) { p.Classes[2].FamilyCap = 1001 }},
+		{"operator cap out of reach", "strict", "classes.R2.operator_cap_per_mille", func(p *policy.Policy) {
+			p.Classes[2].OperatorCap = 10
+		}},
+		{"family cap out of reach", "strict", "classes.R2.family_cap_per_mille", func(p *policy.Policy) {
+			p.Classes[2].FamilyCap = 10
+		}},
+		{"more faults than approvals bear", "strict", "classes.R2.faults", func(p *policy.Policy) { p.Classes[2].Faults = 2 }},
+		{"more faults than any electorate bears", "strict", "classes.R3.faults", func(p *policy.Policy) {
+			p.Classes[3].Faults = 22
+		}},
+		{"little confidence", "standard", "classes.R2.confidence_per_mille", func(p *policy.Policy) {
+			p.Classes[2].Confidence = 799
+		}},
+		{"more than sure", "standard", "classes.R2.confidence_per_mille", func(p *policy.Policy) {
+			p.Classes[2].Confidence = 1001
+		}},
+		{"stewards", "strict", "classes.R2.stewards", func(p *policy.Policy) { p.Classes[2].Stewards = 4 }},
+		{"commit before it opened", "standard", "classes.R2.commit", func(p *policy.Policy) { p.Classes[2].Commit = -1 }},
+		{"no time to reveal", "standard", "classes.R2.commit", func(p *policy.Policy) {
+			p.Classes[2].Commit = p.Classes[2].Deadline/2 + 1
+		}},
+		{"R3 below R2: families", "strict", "classes.R3.families", func(p *policy.Policy) { p.Classes[3].Families = 1 }},
+		{"R3 below R2: faults", "strict", "classes.R3.faults", func(p *policy.Policy) { p.Classes[3].Faults = 0 }},
+		{"R3 below R2: confidence", "standard", "classes.R3.confidence_per_mille", func(p *policy.Policy) {
+			p.Classes[3].Confidence = 0
+		}},
+		{"R3 below R2: operator cap", "strict", "classes.R3.operator_cap_per_mille", func(p *policy.Policy) {
+			p.Classes[3].OperatorCap = 335
+		}},
+		{"R3 below R2: no operator cap", "strict", "classes.R3.operator_cap_per_mille", func(p *policy.Policy) {
+			p.Classes[3].OperatorCap = 0
+		}},
+		{"R3 below R2: family cap", "strict", "classes.R3.family_cap_per_mille", func(p *policy.Policy) {
+			p.Classes[3].FamilyCap = 501
+		}},
+		{"R3 below R2: no family cap", "strict", "classes.R3.family_cap_per_mille", func(p *policy.Policy) {
+			p.Classes[3].FamilyCap = 0
+		}},
+		{"R3 below R2: stewards", "strict", "classes.R3.stewards", func(p *policy.Policy) { p.Classes[3].Stewards = 3 }},
+		{"R3 below R2: no stewards", "strict", "classes.R3.stewards", func(p *policy.Policy) { p.Classes[3].Stewards = 0 }},
+		{"R3 below R2: open ballots", "standard", "classes.R3.commit", func(p *policy.Policy) { p.Classes[3].Commit = 0 }},
+
+		{"steps without a window", "standard", "kinds.file.write/steps", steps(0, step(5, consensus.R2))},
+		{"a window without steps", "standard", "kinds.file.write/window", steps(1)},
+		{"a window before", "standard", "kinds.file.write/window", steps(-1, step(5, consensus.R2))},
+		{"a window over 30 days", "standard", "kinds.file.write/window", steps(30*day+1, step(5, consensus.R2))},
+		{"a step that does not raise", "standard", "kinds.file.write/steps", steps(1, step(5, consensus.R1))},
+		{"a step that lowers", "standard", "kinds.file.write/steps", steps(1, step(5, consensus.R0))},
+		{"a step above R3", "standard", "kinds.file.write/steps", steps(1, step(5, consensus.R3+1))},
+		{"a step above nothing", "standard", "kinds.file.write/steps", steps(1, step(0, consensus.R2))},
+		{"steps of one sum", "standard", "kinds.file.write/steps", steps(1, step(5, consensus.R2), step(5, consensus.R3))},
+		{"steps of falling sums", "standard", "kinds.file.write/steps", steps(1, step(5, consensus.R2), step(4, consensus.R3))},
+		{"steps of one class", "standard", "kinds.file.write/steps", steps(1, step(5, consensus.R2), step(6, consensus.R2))},
+		{"four steps", "standard", "kinds.file.write/steps", steps(1, step(1, 1), step(2, 2), step(3, 3), step(4, 4))},
+		{"denied from a sum", "standard", "kinds.file.write/steps", func(p *policy.Policy) {
+			steps(1, step(5, consensus.R3))(p)
+			p.Kinds[4].Class, p.Kinds[4].Deny = consensus.R3, true
+		}},
+
+		{"emergency of one", "standard", "emergency.people", func(p *policy.Policy) { p.Emergency.People = 1 }},
+		{"emergency of nobody", "standard", "emergency.people", func(p *policy.Policy) { p.Emergency.People = 0 }},
+		{"emergency of too many", "standard", "emergency.people", func(p *policy.Policy) { p.Emergency.People = 65 }},
+		{"emergency in a solo realm", "solo", "emergency", func(p *policy.Policy) { p.Emergency = &policy.Emergency{} }},
+		{"emergency for nothing", "standard", "emergency.kinds", func(p *policy.Policy) { p.Emergency.Kinds = nil }},
+		{"emergency, unsorted", "standard", "emergency.kinds", func(p *policy.Policy) { p.Emergency.Kinds = []string{"b", "a"} }},
+		{"emergency, doubled", "standard", "emergency.kinds", func(p *policy.Policy) { p.Emergency.Kinds = []string{"a", "a"} }},
+		{"emergency, no pattern", "standard", "emergency.kinds", func(p *policy.Policy) { p.Emergency.Kinds = []string{"a.>"} }},
+		{"emergency for everything", "standard", "emergency.kinds", func(p *policy.Policy) { p.Emergency.Kinds = []string{"*"} }},
+		{"emergency for the policy", "standard", "emergency.kinds", func(p *policy.Policy) {
+			p.Emergency.Kinds = []string{"policy.*"}
+		}},
+		{"emergency for one change of it", "standard", "emergency.kinds", func(p *policy.Policy) {
+			p.Emergency.Kinds = []string{"policy.replace"}
+		}},
+		{"emergency for all of agents", "standard", "emergency.kinds", func(p *policy.Policy) {
+			p.Emergency.Kinds = []string{"agent.*"}
+		}},
+		{"emergency for levels", "standard", "emergency.kinds", func(p *policy.Policy) {
+			p.Emergency.Kinds = []string{"agent.level"}
+		}},
+		{"emergency for what is below a stop", "standard", "emergency.kinds", func(p *policy.Policy) {
+			p.Emergency.Kinds = []string{"agent.quarantine.*"}
+		}},
+		{"emergency for operators", "standard", "emergency.kinds", func(p *policy.Policy) {
+			p.Emergency.Kinds = []string{"operator.add"}
+		}},
+		{"emergency for the audit log", "standard", "emergency.kinds", func(p *policy.Policy) {
+			p.Emergency.Kinds = []string{"audit.prune"}
+		}},
+		{"emergency for the roster", "standard", "emergency.kinds", func(p *policy.Policy) {
+			p.Emergency.Kinds = []string{"roster.*"}
+		}},
+		{"emergency without a deadline", "standard", "emergency.deadline", func(p *policy.Policy) { p.Emergency.Deadline = 0 }},
+		{"emergency for long", "standard", "emergency.deadline", func(p *policy.Policy) { p.Emergency.Deadline = 15*60_000 + 1 }},
+		{"emergency without a window", "standard", "emergency.window", func(p *policy.Policy) { p.Emergency.Window = 0 }},
+		{"emergency with a long window", "standard", "emergency.window", func(p *policy.Policy) {
+			p.Emergency.Window = 15*60_000 + 1
+		}},
+		{"emergency without review", "standard", "emergency.review", func(p *policy.Policy) { p.Emergency.Review = 0 }},
+		{"emergency reviewed late", "standard", "emergency.review", func(p *policy.Policy) { p.Emergency.Review = 3*day + 1 }},
+
 		{"plain, unsorted", "solo", "plain", func(p *policy.Policy) { p.Plain = []string{"b", "a"} }},
 		{"plain, doubled", "solo", "plain", func(p *policy.Policy) { p.Plain = []string{"a", "a"} }},
 		{"plain, no pattern", "solo", "plain", func(p *policy.Policy) { p.Plain = []string{"a.>"} }},
@@ -142,11 +250,23 @@ func TestCheckAllows(t *testing.T) {
 		"all classes alike": func(p *policy.Policy) {
 			p.Classes[0], p.Classes[1], p.Classes[2] = p.Classes[3], p.Classes[3], p.Classes[3]
 		},
-		"a shorter R3":            func(p *policy.Policy) { p.Classes[3].Deadline, p.Classes[3].Window = 1, 1 },
-		"a level of receivers":    func(p *policy.Policy) { p.Levels[1].Rights.Publish = nil },
-		"plain topics":            func(p *policy.Policy) { p.Plain = []string{"log.*", "news"} },
-		"all topics plain":        func(p *policy.Policy) { p.Plain = []string{"*"} },
-		"64 plain patterns":       func(p *policy.Policy) { p.Plain = manyTopics(64) },
+		"a shorter R3":         func(p *policy.Policy) { p.Classes[3].Deadline, p.Classes[3].Window, p.Classes[3].Commit = 2, 1, 1 },
+		"a level of receivers": func(p *policy.Policy) { p.Levels[1].Rights.Publish = nil },
+		"plain topics":         func(p *policy.Policy) { p.Plain = []string{"log.*", "news"} },
+		"all topics plain":     func(p *policy.Policy) { p.Plain = []string{"*"} },
+		"64 plain patterns":    func(p *policy.Policy) { p.Plain = manyTopics(64) },
+		"a class that adds up": steps(24*3_600_000, step(1, consensus.R2), step(1_000_000, consensus.R3)),
+		"three steps": func(p *policy.Policy) {
+			p.Kinds[2].Window, p.Kinds[2].Steps = policy.MaxSummed, []policy.Step{{1, 1}, {2, 2}, {3, 3}}
+		},
+		"no emergency":            func(p *policy.Policy) { p.Emergency = nil },
+		"an emergency of three":   func(p *policy.Policy) { p.Emergency.People = 3 },
+		"an emergency that stops": func(p *policy.Policy) { p.Emergency.Kinds = []string{"agent.quarantine", "agent.revoke", "agents.*"} },
+		"a short review":          func(p *policy.Policy) { p.Emergency.Review, p.Emergency.Deadline = 1, 1 },
+		"surer than it must be":   func(p *policy.Policy) { p.Classes[3].Confidence = 1000 },
+		"open ballots":            func(p *policy.Policy) { p.Classes[2].Commit, p.Classes[3].Commit = 0, 0 },
+		"a longer commit":         func(p *policy.Policy) { p.Classes[3].Commit = p.Classes[3].Deadline / 2 },
+		"a cap of everything":     func(p *policy.Policy) { p.Classes[3].OperatorCap, p.Classes[3].FamilyCap = 1000, 1 },
 		"exact names and subtree": func(p *policy.Policy) { p.Levels[3].Rights.Call = []string{"db.*", "db.read"} },
 	} {
 		p := preset(t, policy.Standard)
@@ -180,6 +300,13 @@ func TestCheckBoundsTheWhole(t *testing.T) {
 		t.Errorf("Parse says %v", err)
 	}
 }
+
+// steps changes the kind file.write, which is R1.
+func steps(window int64, list ...policy.Step) func(*policy.Policy) {
+	return func(p *policy.Policy) { p.Kinds[4].Window, p.Kinds[4].Steps = window, list }
+}
+
+func step(above uint64, c consensus.Class) policy.Step { return policy.Step{Above: above, Class: c} }
 
 func manyKinds(n int) []policy.Kind {
 	out := make([]policy.Kind, n)
@@ -219,6 +346,10 @@ func TestCheckRoots(t *testing.T) {
 			p.Classes[2].People, p.Classes[3].People = 2, 2
 		}, 2, "classes.R2.people"},
 		{"solo, own votes refused", "solo", func(p *policy.Policy) { p.Classes[3].Own = false }, 1, "classes.R3.people"},
+		{"strict with two", "strict", nil, 2, ""},
+		{"strict with one", "strict", nil, 1, "loosen"},
+		{"emergency of three, three roots", "standard", func(p *policy.Policy) { p.Emergency.People = 3 }, 3, ""},
+		{"emergency of three, two roots", "standard", func(p *policy.Policy) { p.Emergency.People = 3 }, 2, "emergency.people"},
 		{"negative", "standard", nil, -1, "loosen"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -30,10 +30,11 @@ func TestParseRefusesOtherBytes(t *testing.T) {
 
 // FuzzParse: what is read passes Check, encodes as it was, and leaves nobody without a rule.
 func FuzzParse(f *testing.F) {
-	for _, name := range []string{policy.Solo, policy.Standard} {
+	for _, name := range []string{policy.Solo, policy.Standard, policy.Strict} {
 		p := preset(f, name)
 		f.Add(p.Encode())
 		p.Plain = []string{"log.*", "news"}
+		steps(1, step(5, consensus.R2))(&p)
 		f.Add(p.Encode())
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
@@ -49,6 +50,9 @@ func FuzzParse(f *testing.F) {
 		}
 		if p.PlainTopic("t") != identity.MatchCapability(p.Plain, "t") || len(p.Plain) > 64 {
 			t.Fatalf("plain topics %q", p.Plain)
+		}
+		if e := p.Emergency; e != nil && (p.Urgent(consensus.Action{Kind: "policy.replace"}) || e.Rule().Check() != nil || e.People < 2) {
+			t.Fatalf("emergency %+v", *e)
 		}
 		for c := range consensus.Class(6) {
 			if err := p.Rule(c).Check(); err != nil {

@@ -15,7 +15,7 @@ import (
 // safe for concurrent use.
 type Policy struct {
 	Version uint64           `cbor:"0,keyasint"` // 1
-	Preset  string           `cbor:"1,keyasint"` // "solo", "standard" or "strict": what it began from, and whether one person governs
+	Preset  string           `cbor:"1,keyasint"` // what it began from, and whether one person governs: see [Solo]
 	Enrol   identity.Level   `cbor:"2,keyasint"` // highest level that one operator's token gives, at most L3
 	Loosen  uint64           `cbor:"3,keyasint"` // distinct operators that must sign what loosens, at least 1
 	Levels  []Level          `cbor:"4,keyasint"` // exactly 6: L0 to L5
@@ -73,8 +73,12 @@ type Step struct {
 
 // Limits of a policy.
 const (
-	MaxSize  = 60 << 10 // bytes of its encoding
-	MaxKinds = 256
+	MaxSize   = 60 << 10 // bytes of its encoding
+	MaxKinds  = 256
+	MaxSteps  = 3           // of one kind
+	MaxSummed = 30 * day    // ms over which a kind's amounts are summed up
+	MaxUrgent = 15 * minute // ms of an emergency's deadline and window
+	MaxReview = 72 * hour   // ms until an emergency must have been reviewed
 )
 
 // ErrDenied is returned by [Policy.Classify] for an action that the policy denies whoever approves.

@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"errors"
+	"math"
 	"math/rand/v2"
 	"reflect"
 	"testing"
@@ -25,7 +26,7 @@ func preset(t testing.TB, name string) policy.Policy {
 
 func TestPresetsPassAndReadBack(t *testing.T) {
 	digests := make(map[wire.Digest]string)
-	for _, name := range []string{policy.Solo, policy.Standard} {
+	for _, name := range []string{policy.Solo, policy.Standard, policy.Strict} {
 		p := preset(t, name)
 		if err := p.Check(); err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -48,20 +49,25 @@ func TestPresetIsTheCallersOwn(t *testing.T) {
 	p := preset(t, policy.Standard)
 	before := p.Digest()
 	p.Levels[3].Rights.Call[0], p.Kinds[0].Class, p.Classes[0].Approvals = "x", consensus.R0, 9
+	p.Emergency.People, p.Emergency.Kinds[0] = 9, "x"
 	if got := preset(t, policy.Standard).Digest(); got != before {
 		t.Error("a change of one preset is seen in the next")
 	}
 }
 
 func TestUnknownPreset(t *testing.T) {
-	_, err := policy.Preset("strict")
+	_, err := policy.Preset("lax")
 	wantFault(t, err, "preset")
 }
 
 func TestPresetNumbers(t *testing.T) {
 	const quarter, four, five = 15 * 60 * 1000, 4 * 60 * 60 * 1000, 5 * 60 * 1000
+	const commit = 60 * 1000
 	one := consensus.Rule{Approvals: 1, Deadline: quarter, Window: quarter}
 	own := consensus.Rule{Approvals: 1, Own: true, Deadline: quarter, Window: quarter}
+	person := consensus.Rule{
+		Approvals: 2, People: 1, Operators: 2, Confidence: 800, Commit: commit, Deadline: four, Window: five,
+	}
 	for _, c := range []struct {
 		preset string
 		class  consensus.Class
@@ -73,10 +79,22 @@ func TestPresetNumbers(t *testing.T) {
 		{"solo", consensus.R3, consensus.Rule{Approvals: 1, People: 1, Own: true, Deadline: four, Window: five}},
 		{"standard", consensus.R0, one},
 		{"standard", consensus.R1, one},
-		{"standard", consensus.R2, consensus.Rule{Approvals: 2, Operators: 2, Deadline: quarter, Window: quarter}},
-		{"standard", consensus.R3, consensus.Rule{Approvals: 2, People: 1, Operators: 2, Deadline: four, Window: five}},
-		{"standard", consensus.R3 + 1, consensus.Rule{Approvals: 2, People: 1, Operators: 2, Deadline: four, Window: five}},
-		{"standard", 255, consensus.Rule{Approvals: 2, People: 1, Operators: 2, Deadline: four, Window: five}},
+		{"standard", consensus.R2, consensus.Rule{
+			Approvals: 2, Operators: 2, Confidence: 800, Commit: commit, Deadline: quarter, Window: quarter,
+		}},
+		{"standard", consensus.R3, person},
+		{"standard", consensus.R3 + 1, person},
+		{"standard", 255, person},
+		{"strict", consensus.R0, one},
+		{"strict", consensus.R1, one},
+		{"strict", consensus.R2, consensus.Rule{
+			Faults: 1, Approvals: 3, Share: 667, Operators: 2, Families: 2, OperatorCap: 334, FamilyCap: 500,
+			Confidence: 800, Stewards: 2, Commit: commit, Deadline: quarter, Window: quarter,
+		}},
+		{"strict", consensus.R3, consensus.Rule{
+			Faults: 2, Approvals: 5, Share: 750, Operators: 3, Families: 3, OperatorCap: 334, FamilyCap: 334, People: 1,
+			Confidence: 800, Stewards: 1, Commit: commit, Deadline: four, Window: five,
+		}},
 	} {
 		if got := preset(t, c.preset).Rule(c.class); got != c.want {
 			t.Errorf("%s %s: %+v, want %+v", c.preset, c.class, got, c.want)
@@ -105,7 +123,7 @@ func TestLadder(t *testing.T) {
 		{identity.Steward + 1, 0, 0, false, 0, ""},
 		{255, 0, 0, false, 0, ""},
 	} {
-		for _, name := range []string{policy.Solo, policy.Standard} {
+		for _, name := range []string{policy.Solo, policy.Standard, policy.Strict} {
 			p := preset(t, name)
 			r := p.Rights(c.level)
 			if r.Rate != c.rate || r.MaxPayload != c.bytes || r.Propose != c.propose || r.Weight != c.weight {
@@ -181,12 +199,12 @@ func TestClassify(t *testing.T) {
 		{"DB.read", consensus.R0, consensus.R3, wire.ErrMalformed},
 		{"db.read", consensus.R3 + 1, consensus.R3, wire.ErrMalformed},
 	} {
-		got, err := p.Classify(consensus.NewAction(c.kind, "t", nil), c.least)
+		got, err := p.Classify(consensus.NewAction(c.kind, "t", nil), c.least, 0)
 		if got != c.want || !errors.Is(err, c.err) {
 			t.Errorf("%q at least %s: %s, %v; want %s, %v", c.kind, c.least, got, err, c.want, c.err)
 		}
 	}
-	if _, err := p.Classify(consensus.NewAction("db.drop", "t", nil), 0); fault.CodeOf(err) != fault.Denied {
+	if _, err := p.Classify(consensus.NewAction("db.drop", "t", nil), 0, 0); fault.CodeOf(err) != fault.Denied {
 		t.Errorf("a denied action has the code %s", fault.CodeOf(err))
 	}
 }
@@ -197,8 +215,8 @@ func TestPresetClasses(t *testing.T) {
 		"file.write": consensus.R1, "payments.refund": consensus.R3, "policy.replace": consensus.R3,
 		"agent.promote": consensus.R3, "db.write": consensus.R3, "unknown": consensus.R3,
 	} {
-		for _, name := range []string{policy.Solo, policy.Standard} {
-			got, err := preset(t, name).Classify(consensus.NewAction(kind, "", nil), consensus.R0)
+		for _, name := range []string{policy.Solo, policy.Standard, policy.Strict} {
+			got, err := preset(t, name).Classify(consensus.NewAction(kind, "", nil), consensus.R0, 0)
 			if err != nil || got != want {
 				t.Errorf("%s: %s is %s, %v; want %s", name, kind, got, err, want)
 			}
@@ -258,6 +276,71 @@ func TestPlainIsInTheDigest(t *testing.T) {
 	}
 }
 
+// An action that is small by itself has the class of what it adds up to.
+func TestClassifyBySum(t *testing.T) {
+	p := preset(t, policy.Standard)
+	p.Kinds = []policy.Kind{
+		{Pattern: "pay.*", Class: consensus.R1, Window: 3_600_000, Steps: []policy.Step{
+			{Above: 100, Class: consensus.R2}, {Above: 1000, Class: consensus.R3},
+		}},
+		{Pattern: "pay.tip", Class: consensus.R0},
+	}
+	if err := p.Check(); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		kind  string
+		least consensus.Class
+		sum   uint64
+		want  consensus.Class
+	}{
+		{"pay.out", consensus.R0, 1, consensus.R1},
+		{"pay.out", consensus.R0, 100, consensus.R1},
+		{"pay.out", consensus.R0, 101, consensus.R2},
+		{"pay.out", consensus.R3, 101, consensus.R3}, // raised
+		{"pay.out", consensus.R0, 1000, consensus.R2},
+		{"pay.out", consensus.R2, 1001, consensus.R3},
+		{"pay.out", consensus.R0, math.MaxUint64, consensus.R3},
+		{"pay.tip", consensus.R0, math.MaxUint64, consensus.R0}, // another entry, which sums nothing up
+	} {
+		a := consensus.NewAction(c.kind, "ann", nil)
+		if got, err := p.Classify(a, c.least, c.sum); err != nil || got != c.want {
+			t.Errorf("%s, at least %s, sum %d: %s, %v; want %s", c.kind, c.least, c.sum, got, err, c.want)
+		}
+		pattern, window, summed := p.Summed(a)
+		if want := c.kind == "pay.out"; summed != want || (want && (pattern != "pay.*" || window != 3_600_000)) {
+			t.Errorf("%s is summed up with %q over %d ms: %t", c.kind, pattern, window, summed)
+		}
+	}
+	if pattern, window, summed := p.Summed(consensus.NewAction("unheard.of", "", nil)); summed || pattern != "" || window != 0 {
+		t.Errorf("an unknown kind is summed up with %q over %d ms", pattern, window)
+	}
+}
+
+func TestUrgent(t *testing.T) {
+	for _, c := range []struct {
+		preset, kind string
+		want         bool
+	}{
+		{policy.Standard, "service.stop", true},
+		{policy.Standard, "agent.quarantine", true},
+		{policy.Strict, "service.stop", true},
+		{policy.Standard, "service.start", false},
+		{policy.Standard, "agent.level", false},
+		{policy.Standard, "policy.replace", false},
+		{policy.Solo, "service.stop", false},
+	} {
+		if got := preset(t, c.preset).Urgent(consensus.NewAction(c.kind, "", nil)); got != c.want {
+			t.Errorf("%s %s: %t, want %t", c.preset, c.kind, got, c.want)
+		}
+	}
+	e := preset(t, policy.Standard).Emergency
+	want := consensus.Rule{Approvals: 2, People: 2, Operators: 2, Deadline: 15 * 60_000, Window: 15 * 60_000}
+	if e.Rule() != want || e.Rule().Check() != nil || e.Review != 72*3_600_000 {
+		t.Errorf("an emergency's rule is %+v, reviewed within %d ms", e.Rule(), e.Review)
+	}
+}
+
 // A random policy's class never falls below what the proposer asked for, nor below what its kind has.
 func TestClassifyNeverLowers(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
@@ -277,11 +360,11 @@ func TestClassifyNeverLowers(t *testing.T) {
 			t.Fatal(err)
 		}
 		name, least := names[r.IntN(len(names))], consensus.Class(r.IntN(4))
-		base, err := p.Classify(consensus.NewAction(name, "", nil), consensus.R0)
+		base, err := p.Classify(consensus.NewAction(name, "", nil), consensus.R0, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := p.Classify(consensus.NewAction(name, "", nil), least)
+		got, err := p.Classify(consensus.NewAction(name, "", nil), least, 0)
 		if err != nil || got != max(base, least) {
 			t.Fatalf("%s of %+v, at least %s: %s, %v", name, p.Kinds, least, got, err)
 		}

@@ -10,12 +10,17 @@ import (
 const (
 	Solo     = "solo"     // one person governs, and may approve own agents' actions
 	Standard = "standard" // what loosens needs two people; own votes never count
+	Strict   = "strict"   // standard, and R2 and R3 hold out against lying voters and voters that are too alike
 )
 
-// Times of the presets' rules, in milliseconds.
+// presets names them all.
+const presets = Solo + ", " + Standard + " or " + Strict
+
+// Times of the presets' rules and of the limits, in milliseconds.
 const (
 	minute = 60 * 1000
 	hour   = 60 * minute
+	day    = 24 * hour
 )
 
 // Preset returns a policy to begin from. Error: a [*Fault] for an unknown name.
@@ -29,10 +34,15 @@ func Preset(name string) (Policy, error) {
 	case Standard:
 		return Policy{
 			Version: 1, Preset: Standard, Enrol: identity.Observer, Loosen: 2,
-			Levels: ladder(), Kinds: kinds(), Classes: standardRules(),
+			Levels: ladder(), Kinds: kinds(), Classes: standardRules(), Emergency: breakGlass(),
+		}, nil
+	case Strict:
+		return Policy{
+			Version: 1, Preset: Strict, Enrol: identity.Observer, Loosen: 2,
+			Levels: ladder(), Kinds: kinds(), Classes: strictRules(), Emergency: breakGlass(),
 		}, nil
 	}
-	return Policy{}, refuse("preset", "must be %s or %s, not %.32q", Solo, Standard, name)
+	return Policy{}, refuse("preset", "must be %s, not %.32q", presets, name)
 }
 
 // ladder is what the levels may do in every preset. Rates are of machines: they stop a runaway, not a working agent.
@@ -78,7 +88,29 @@ func soloRules() []consensus.Rule {
 
 func standardRules() []consensus.Rule {
 	one := consensus.Rule{Approvals: 1, Deadline: 15 * minute, Window: 15 * minute}
-	two := consensus.Rule{Approvals: 2, Operators: 2, Deadline: 15 * minute, Window: 15 * minute}
-	person := consensus.Rule{Approvals: 2, People: 1, Operators: 2, Deadline: 4 * hour, Window: 5 * minute}
+	two := consensus.Rule{
+		Approvals: 2, Operators: 2, Confidence: 800, Commit: minute, Deadline: 15 * minute, Window: 15 * minute,
+	}
+	person := two
+	person.People, person.Deadline, person.Window = 1, 4*hour, 5*minute
 	return []consensus.Rule{one, one, two, person}
+}
+
+func strictRules() []consensus.Rule {
+	one := consensus.Rule{Approvals: 1, Deadline: 15 * minute, Window: 15 * minute}
+	three := consensus.Rule{
+		Faults: 1, Approvals: 3, Share: 667, Operators: 2, Families: 2, OperatorCap: 334, FamilyCap: 500,
+		Confidence: 800, Stewards: 2, Commit: minute, Deadline: 15 * minute, Window: 15 * minute,
+	}
+	five := consensus.Rule{
+		Faults: 2, Approvals: 5, Share: 750, Operators: 3, Families: 3, OperatorCap: 334, FamilyCap: 334, People: 1,
+		Confidence: 800, Stewards: 1, Commit: minute, Deadline: 4 * hour, Window: 5 * minute,
+	}
+	return []consensus.Rule{one, one, three, five}
+}
+
+func breakGlass() *Emergency {
+	return &Emergency{
+		Kinds: []string{"agent.quarantine", "service.stop"}, People: 2, Deadline: 15 * minute, Window: 15 * minute, Review: 72 * hour,
+	}
 }

@@ -105,6 +105,7 @@ func (r *reader) policy(root *yaml.Node) (policy.Policy, error) {
 		{"kinds", func(n *yaml.Node, path string) error { return r.kinds(n, path, &p) }},
 		{"classes", func(n *yaml.Node, path string) error { return r.classes(n, path, &p) }},
 		{"plain", patterns(&p.Plain)},
+		{"emergency", func(n *yaml.Node, path string) error { return r.emergency(n, path, &p) }},
 	})
 }
 
@@ -141,7 +142,7 @@ func base(root *yaml.Node) (policy.Policy, error) {
 		}
 		return p, err
 	}
-	return policy.Policy{}, refuse(root, "preset", "must be named: %s or %s", policy.Solo, policy.Standard)
+	return policy.Policy{}, refuse(root, "preset", "must be named: %s, %s or %s", policy.Solo, policy.Standard, policy.Strict)
 }
 
 func (r *reader) levels(n *yaml.Node, path string, p *policy.Policy) error {
@@ -187,6 +188,33 @@ func (r *reader) rule(n *yaml.Node, path string, rule *consensus.Rule) error {
 		{"own", boolean(&rule.Own)},
 		{"deadline", duration(&rule.Deadline)},
 		{"window", duration(&rule.Window)},
+		{"families", number(&rule.Families)},
+		{"operator_cap_per_mille", number(&rule.OperatorCap)},
+		{"family_cap_per_mille", number(&rule.FamilyCap)},
+		{"faults", number(&rule.Faults)},
+		{"confidence_per_mille", number(&rule.Confidence)},
+		{"stewards", number(&rule.Stewards)},
+		{"commit", duration(&rule.Commit)},
+	})
+}
+
+// emergency changes the preset's emergency rule; "none" takes it away. A solo realm's preset has none, and Check says so.
+func (r *reader) emergency(n *yaml.Node, path string, p *policy.Policy) error {
+	if s, err := text(n, path); err == nil && s == none {
+		p.Emergency = nil
+		return nil
+	}
+	var e policy.Emergency
+	if p.Emergency != nil {
+		e = *p.Emergency
+	}
+	p.Emergency = &e
+	return r.mapping(n, path, []field{
+		{"kinds", patterns(&e.Kinds)},
+		{"people", number(&e.People)},
+		{"deadline", duration(&e.Deadline)},
+		{"window", duration(&e.Window)},
+		{"review", duration(&e.Review)},
 	})
 }
 
@@ -206,6 +234,9 @@ func (r *reader) kinds(n *yaml.Node, path string, p *policy.Policy) error {
 			return refuse(item, at, "stands on line %d already", r.lines[at])
 		}
 		r.lines[at] = item.Line
+		for _, sum := range []string{"window", "steps"} {
+			r.lines[at+"/"+sum] = r.lines[fmt.Sprintf("%s[%d].%s", path, i, sum)]
+		}
 		p.Kinds = append(p.Kinds, k)
 	}
 	slices.SortFunc(p.Kinds, func(a, b policy.Kind) int { return strings.Compare(a.Pattern, b.Pattern) })
@@ -218,6 +249,8 @@ func (r *reader) kind(n *yaml.Node, path string) (policy.Kind, error) {
 		{"match", func(n *yaml.Node, path string) error { return pattern(n, path, &k.Pattern) }},
 		{"class", func(n *yaml.Node, path string) error { return class(n, path, &k.Class) }},
 		{"deny", boolean(&k.Deny)},
+		{"window", duration(&k.Window)},
+		{"steps", func(n *yaml.Node, path string) error { return r.steps(n, path, &k) }},
 	})
 	switch {
 	case err != nil:
@@ -228,6 +261,28 @@ func (r *reader) kind(n *yaml.Node, path string) (policy.Kind, error) {
 		return k, refuse(n, path, "must have either a class or deny: true")
 	}
 	return k, nil
+}
+
+func (r *reader) steps(n *yaml.Node, path string, k *policy.Kind) error {
+	if n.Kind != yaml.SequenceNode || n.ShortTag() != "!!seq" {
+		return refuse(n, path, "must be a list of {above, class}")
+	}
+	for i, item := range n.Content {
+		var s policy.Step
+		at := fmt.Sprintf("%s[%d]", path, i)
+		err := r.mapping(item, at, []field{
+			{"above", number(&s.Above)},
+			{"class", func(n *yaml.Node, path string) error { return class(n, path, &s.Class) }},
+		})
+		switch {
+		case err != nil:
+			return err
+		case r.lines[at+".above"] == 0 || r.lines[at+".class"] == 0:
+			return refuse(item, at, "must have both above and class")
+		}
+		k.Steps = append(k.Steps, s)
+	}
+	return nil
 }
 
 func text(n *yaml.Node, path string) (string, error) {
@@ -331,11 +386,12 @@ func class(n *yaml.Node, path string, to *consensus.Class) error {
 	return nil
 }
 
-const decidesNothing = "none"
+// none stands for no class and for no emergency.
+const none = "none"
 
 // alone reads the highest class that a level decides alone.
 func alone(n *yaml.Node, path string, to *uint64) error {
-	if s, err := text(n, path); err == nil && s == decidesNothing {
+	if s, err := text(n, path); err == nil && s == none {
 		*to = 0
 		return nil
 	}

@@ -40,6 +40,12 @@ classes:
     window: 5m
   R3: {approvals: 3, share_per_mille: 600}
 plain: ["log.*", news]
+emergency:
+  kinds: [service.stop]
+  people: 2
+  deadline: 15m
+  window: 10m
+  review: 24h
 `
 
 func TestHonestFile(t *testing.T) {
@@ -55,7 +61,7 @@ func TestEachRefusalNamesItsLine(t *testing.T) {
 		with string // by this
 		path string // refused
 	}{
-		{1, "preset: strict", "preset"},
+		{1, "preset: lax", "preset"},
 		{1, "preset: 1", "preset"},
 		{1, "preset: [standard]", "preset"},
 		{2, "enrol_level: L4", "enrol_level"},
@@ -152,6 +158,29 @@ func TestEachRefusalNamesItsLine(t *testing.T) {
 		{28, "plain: [7]", "plain"},
 		{28, "plain: [\"\"]", "plain"},
 		{28, "plains: [news]", ""},
+
+		{27, "  R3: {approvals: 3, share_per_mille: 600, families: 3}", "classes.R3.families"},
+		{27, "  R3: {approvals: 3, share_per_mille: 600, operator_cap_per_mille: 1001}", "classes.R3.operator_cap_per_mille"},
+		{27, "  R3: {approvals: 3, share_per_mille: 600, family_cap_per_mille: 9}", "classes.R3.family_cap_per_mille"},
+		{27, "  R3: {approvals: 3, share_per_mille: 600, faults: 2}", "classes.R3.faults"},
+		{27, "  R3: {approvals: 3, share_per_mille: 600, confidence_per_mille: 799}", "classes.R3.confidence_per_mille"},
+		{27, "  R3: {approvals: 3, share_per_mille: 600, stewards: 4}", "classes.R3.stewards"},
+		{27, "  R3: {approvals: 3, share_per_mille: 600, commit: 0s}", "classes.R3.commit"},
+		{27, "  R3: {approvals: 3, share_per_mille: 600, commit: 3h}", "classes.R3.commit"},
+		{27, "  R3: {approvals: 3, share_per_mille: 600, commit: 0}", "classes.R3.commit"},
+		{27, "  R3: {approvals: 3, share_per_mille: 600, confidence: 800}", "classes.R3"},
+
+		{29, "emergencies:", ""},
+		{30, "  kinds: []", "emergency.kinds"},
+		{30, "  kinds: service.stop", "emergency.kinds"},
+		{30, "  kinds: ['*']", "emergency.kinds"},
+		{30, "  kinds: ['policy.*']", "emergency.kinds"},
+		{31, "  people: 1", "emergency.people"},
+		{31, "  persons: 2", "emergency"},
+		{32, "  deadline: 16m", "emergency.deadline"},
+		{33, "  window: 16m", "emergency.window"},
+		{34, "  review: 73h", "emergency.review"},
+		{34, "  review: never", "emergency.review"},
 	} {
 		t.Run(fmt.Sprintf("%d %s", c.line, strings.TrimSpace(c.with)), func(t *testing.T) {
 			wantRefusal(t, replaced(c.line, c.with), c.line, c.path)
@@ -208,6 +237,9 @@ func wantRefusal(t *testing.T, text string, line int, path string) {
 	}
 }
 
+// summing begins a file with a kind that sums up; the rest of its line is missing.
+const summing = "preset: solo\nkinds:\n  - {match: a, class: R1, window: 1h, "
+
 func TestFilesThatAreNoPolicy(t *testing.T) {
 	for _, c := range []struct {
 		name, text string
@@ -230,6 +262,20 @@ func TestFilesThatAreNoPolicy(t *testing.T) {
 		{"a kind without a match", "preset: solo\nkinds:\n  - class: R1\n", 3, "kinds[0]"},
 		{"a kind without a class", "preset: solo\nkinds:\n  - match: db.read\n", 3, "kinds[0]"},
 		{"a kind with both", "preset: solo\nkinds:\n  - {match: db.read, class: R3, deny: true}\n", 3, "kinds[0]"},
+		{"steps that are a number", summing + "steps: 3}\n", 3, "kinds[0].steps"},
+		{"a step that is a number", summing + "steps: [3]}\n", 3, "kinds[0].steps[0]"},
+		{"a step without a sum", summing + "steps: [{class: R2}]}\n", 3, "kinds[0].steps[0]"},
+		{"a step without a class", summing + "steps: [{above: 2}]}\n", 3, "kinds[0].steps[0]"},
+		{"a step that denies", summing + "steps: [{above: 2, deny: true}]}\n", 3, "kinds[0].steps[0]"},
+		{"a step of a bad class", summing + "steps: [{above: 2, class: R4}]}\n",
+			3, "kinds[0].steps[0].class"},
+		{"steps that fall", "preset: solo\nkinds:\n  - match: a.steps\n    class: R0\n  - match: a\n    class: R2\n    window: 1h\n" +
+			"    steps: [{above: 2, class: R1}]\n", 8, "kinds.a/steps"},
+		{"a window without steps", "preset: solo\nkinds:\n  - match: a\n    class: R2\n    window: 1h\n", 5, "kinds.a/window"},
+		{"steps without a window", "preset: solo\nkinds:\n  - match: a\n    class: R1\n    steps: [{above: 2, class: R2}]\n", 5, "kinds.a/steps"},
+		{"an emergency for all", "preset: standard\nemergency: all\n", 2, "emergency"},
+		{"an empty emergency", "preset: standard\nemergency:\n", 2, "emergency"},
+		{"an emergency in a solo realm", "preset: solo\nemergency: {people: 2}\n", 2, "emergency"},
 		{"a fault beside what it names", "preset: solo\nclasses:\n  R1: {own: false}\n", 2, "classes.R2.own"},
 		{"a class above its neighbour", "preset: standard\n\n\nclasses: {R2: {approvals: 5}}\n", 4, "classes.R3.approvals"},
 	} {
@@ -241,7 +287,7 @@ func TestFilesThatAreNoPolicy(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(honest))
 	f.Add([]byte("preset: solo\n"))
-	for _, name := range []string{policy.Solo, policy.Standard} {
+	for _, name := range []string{policy.Solo, policy.Standard, policy.Strict} {
 		text, err := policyfile.Marshal(preset(f, name))
 		if err != nil {
 			f.Fatal(err)

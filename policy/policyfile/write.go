@@ -36,12 +36,14 @@ func Marshal(p policy.Policy) ([]byte, error) {
 			verdict = "deny: true"
 		}
 		fmt.Fprintf(&b, "  - match: %q\n    %s\n", k.Pattern, verdict)
+		writeSteps(&b, k)
 	}
 	b.WriteString(aboutClasses)
 	for i, r := range p.Classes {
 		writeRule(&b, consensus.Class(i), r)
 	}
 	fmt.Fprintf(&b, plainTopics, list(p.Plain))
+	writeEmergency(&b, p.Emergency)
 	return []byte(b.String()), nil
 }
 
@@ -50,6 +52,7 @@ const head = `# The realm's policy. Its digest stands in the genesis: every node
 
 # solo: one person governs, and may approve what own agents propose.
 # standard: what loosens needs several people; votes of the proposer's own operator never count.
+# strict: standard, and R2 and R3 hold out against lying voters and voters that are too alike.
 # A field that this file does not name has the preset's value.
 preset: %s
 
@@ -76,18 +79,29 @@ const aboutKinds = `
 #   R2  hard to reverse, or in others' scope
 #   R3  irreversible, external, money, safety, or the realm's own rules
 # "deny: true" in place of a class: nobody may do it, whoever approves.
+# "window" and "steps" raise the class by a sum: of the amounts of all such actions on the same target that the
+# proposer's operator and its agents have done, or may still do, in the window, at most 720h. An amount is at least 1.
+#     window: 24h
+#     steps: [{above: 1000, class: R2}, {above: 100000, class: R3}]
 `
 
 const aboutClasses = `
 # What a decision of each class needs where the proposer's level does not decide alone. A class needs at least what the
 # class below it needs.
 #   approvals        voters that must approve
-#   people           of them, operators: a person each. Where one is needed, any person's rejection is a veto
+#   people           of them, operators: a person each. Any person's rejection is a veto
 #   operators        distinct operators that answer for the approvers
 #   share_per_mille  of the whole electorate's weight that must approve; silence counts against
 #   own              the proposer's own operator may approve (solo only)
 #   deadline         from the proposal until silence rejects, at most 168h
 #   window           from the approval in which the action may be begun, at most 24h
+#   commit           how long agents commit to hidden ballots, and as long again to reveal them; 0s: open ballots
+#   confidence_per_mille    how sure the voters are together, as far as that has proved true: 0, or at least 800
+#   faults                  lying voters to tolerate: of n voters (n + faults)/2 + 1 approve, and n is over 3 x faults
+#   families                distinct model families among the agents that approve
+#   operator_cap_per_mille  what one operator's voters count of the electorate's weight at most; 0: no cap
+#   family_cap_per_mille    what the agents of one model family count of it at most; 0: no cap
+#   stewards                rejections by L5 agents of so many operators are a veto; 0: never
 classes:
 `
 
@@ -96,6 +110,32 @@ const plainTopics = `
 # level may subscribe. Messages of all other topics are encrypted to their readers.
 plain: %s
 `
+
+const aboutEmergency = `
+# Break-glass: so many people of distinct operators decide at once on these kinds, whatever their class needs, and
+# everybody is told. While one is left without review for longer, there are no others. "emergency: none": nobody may.
+`
+
+func writeSteps(b *strings.Builder, k policy.Kind) {
+	if len(k.Steps) == 0 {
+		return
+	}
+	steps := make([]string, len(k.Steps))
+	for i, s := range k.Steps {
+		steps[i] = fmt.Sprintf("{above: %d, class: %s}", s.Above, s.Class)
+	}
+	fmt.Fprintf(b, "    window: %s\n    steps: [%s]\n", span(k.Window), strings.Join(steps, ", "))
+}
+
+func writeEmergency(b *strings.Builder, e *policy.Emergency) {
+	b.WriteString(aboutEmergency)
+	if e == nil {
+		b.WriteString("emergency: " + none + "\n")
+		return
+	}
+	fmt.Fprintf(b, "emergency:\n  kinds: %s\n  people: %d\n  deadline: %s\n  window: %s\n  review: %s\n",
+		list(e.Kinds), e.People, span(e.Deadline), span(e.Window), span(e.Review))
+}
 
 func writeLevel(b *strings.Builder, level identity.Level, l policy.Level) {
 	fmt.Fprintf(b, "  %s: # %s", level, level.Word())
@@ -106,7 +146,7 @@ func writeLevel(b *strings.Builder, level identity.Level, l policy.Level) {
 	fmt.Fprintf(b, "\n    call: %s\n    serve: %s\n    publish: %s\n    subscribe: %s\n",
 		list(r.Call), list(r.Serve), list(r.Publish), list(r.Subscribe))
 	writeLimits(b, r)
-	alone := decidesNothing
+	alone := none
 	if l.Alone > 0 {
 		alone = consensus.Class(l.Alone - 1).String()
 	}
@@ -121,7 +161,10 @@ func writeLimits(b *strings.Builder, r trust.Rights) {
 func writeRule(b *strings.Builder, c consensus.Class, r consensus.Rule) {
 	fmt.Fprintf(b, "  %s:\n    approvals: %d\n    people: %d\n    operators: %d\n    share_per_mille: %d\n    own: %t\n",
 		c, r.Approvals, r.People, r.Operators, r.Share, r.Own)
-	fmt.Fprintf(b, "    deadline: %s\n    window: %s\n", span(r.Deadline), span(r.Window))
+	fmt.Fprintf(b, "    deadline: %s\n    window: %s\n    commit: %s\n", span(r.Deadline), span(r.Window), span(r.Commit))
+	fmt.Fprintf(b, "    confidence_per_mille: %d\n    faults: %d\n    families: %d\n", r.Confidence, r.Faults, r.Families)
+	fmt.Fprintf(b, "    operator_cap_per_mille: %d\n    family_cap_per_mille: %d\n", r.OperatorCap, r.FamilyCap)
+	fmt.Fprintf(b, "    stewards: %d\n", r.Stewards)
 }
 
 func list(patterns []string) string {
@@ -132,8 +175,11 @@ func list(patterns []string) string {
 	return "[" + strings.Join(quoted, ", ") + "]"
 }
 
-// span writes milliseconds in the largest unit that holds them whole: 4h, 15m, 30s, 1500ms.
+// span writes milliseconds in the largest unit that holds them whole: 4h, 15m, 30s, 1500ms; none as 0s.
 func span(ms int64) string {
+	if ms == 0 {
+		return "0s"
+	}
 	d := time.Duration(ms) * time.Millisecond
 	for _, u := range []struct {
 		unit time.Duration
