@@ -218,6 +218,12 @@ var doors = map[registry.Type]door{
 	registry.TypeConsume:  {consume, 0},
 	registry.TypeReport:   {report, 0},
 	registry.TypeRoster:   {putRoster, 1},
+
+	registry.TypeCommit:     {commit, 3},
+	registry.TypeEquivocate: {equivocate, 3},
+	registry.TypeCancel:     {cancel, 3},
+	registry.TypeSettle:     {settle, 3},
+	registry.TypePolicy:     {putPolicy, 3},
 }
 
 // comparing are the types that change a member and honour Expect.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/seed-3e86d5b2/conclave/audit"
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
@@ -27,7 +26,7 @@ var (
 	errNoTick    = fault.New(fault.Malformed, "ledger: not a tick")
 )
 
-// applyTick hears one node's tick. It leaves a leaf only if it ends decisions, for then it is what ended them; all
+// applyTick hears one node's tick. It leaves a leaf, or some, only if it ends decisions, for then it is what ended them; all
 // other ticks, those refused among them, leave none, and no tick's answer is remembered. So ticks may be as many and as
 // odd as they like: the tree tells what happened, not that time passed.
 func (s *state) applyTick(raw []byte) registry.Answer {
@@ -40,12 +39,8 @@ func (s *state) applyTick(raw []byte) registry.Answer {
 	if err != nil {
 		return s.answer(s.tree.Size(), id, nil, err)
 	}
-	o := &order{Command: c.Claim, leaf: audit.Leaf{Index: s.tree.Size() + 1, Command: id}}
-	ended := s.expireDecisions(leafOf(o, body))
+	s.countDue(&order{Command: c.Claim, id: id}, body)
 	s.sweep()
-	if ended {
-		return s.record(id, body, nil)
-	}
 	return s.answer(s.tree.Size(), id, body, nil)
 }
 

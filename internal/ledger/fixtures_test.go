@@ -105,3 +105,19 @@ func status(t testing.TB, w *ledgertest.World, id identity.ID) trust.Status {
 
 // weak is a key of small order.
 var weak = wire.PublicKey{1}
+
+// parsed reads a signed proposal.
+func parsed(t testing.TB, raw []byte) consensus.Proposal {
+	t.Helper()
+	c, err := wire.Parse[consensus.Proposal](raw, wire.MaxStatement)
+	wantErr(t, err, "")
+	return c.Claim
+}
+
+// standing returns where a decision stands.
+func standing(t testing.TB, w *ledgertest.World, o consensus.Opening) consensus.State {
+	t.Helper()
+	d, err := w.Ledger.Decision(o.Proposal)
+	wantErr(t, err, "")
+	return d.Verdict.State
+}

@@ -26,9 +26,10 @@ type Entry struct {
 // Change is what one entry changed, for who keeps something in step with the ledger.
 type Change struct {
 	Members   []identity.ID // principals changed
-	Decisions []wire.Digest // decisions opened, voted on, ended, consumed or reported
+	Decisions []wire.Digest // decisions opened, voted on, ended, consumed, reported or settled
 	Roster    bool          // there is a new roster
-	All       bool          // a snapshot was restored: anything may differ
+	Policy    bool          // there is a new policy
+	All       bool          // a snapshot was restored, or the policy replaced: anything may differ
 }
 
 // Ledger is a [consensus.Machine] over the realm's state. Its methods are safe for concurrent use.

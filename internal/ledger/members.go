@@ -145,8 +145,15 @@ func setStatus(s *state, o *order) (any, error) {
 	case m.ID.Role() == identity.Operator && lastOperators(s, m):
 		return nil, fmt.Errorf("%w: too few operators would remain to release anybody", ErrDenied)
 	}
-	m.Status, m.Reason = body.Status, body.Reason
-	return s.touch(m, o), nil
+	signers := uint64(len(o.signers))
+	if m.Status != body.Status {
+		m.Status, m.StatusAt, m.StatusSigners = body.Status, s.now, signers
+	}
+	m.StatusSigners = max(m.StatusSigners, signers)
+	m.Reason = body.Reason
+	change := s.touch(m, o)
+	s.withdraw(o, m, change)
+	return change, nil
 }
 
 // lastOperators reports whether, without m, fewer active operators remain than loosening needs.
@@ -176,13 +183,15 @@ func setLevel(s *state, o *order) (any, error) {
 		return nil, err
 	}
 	if body.Level > m.Level {
-		if err := s.loosen(o); err != nil {
+		if err := s.raisable(o, m, body.Level); err != nil {
 			return nil, err
 		}
-		m.Raised = o.raw
+		m.Raised = append(m.Raised[:len(m.Raised):len(m.Raised)], Signed{o.raw, o.leaf.Index})
 	}
 	m.Level, m.Reason = body.Level, body.Reason
-	return s.touch(m, o), nil
+	change := s.touch(m, o)
+	s.withdraw(o, m, change)
+	return change, nil
 }
 
 // targetOf finds the member that an operator wants to change.
@@ -215,8 +224,27 @@ func grant(s *state, o *order) (any, error) {
 	if err := identity.CheckCapabilities(body.Serves); err != nil {
 		return nil, err
 	}
+	if body.Family != "" {
+		if err := checkFamily(body.Family); err != nil {
+			return nil, err
+		}
+		m.Family = body.Family
+	}
 	m.Serves = body.Serves
 	return s.touch(m, o), nil
+}
+
+// maxFamily bounds the name of a model family, in bytes: it stands in every opening that its agents vote on.
+const maxFamily = 64
+
+func checkFamily(name string) error {
+	if len(name) > maxFamily {
+		return fmt.Errorf("%w: model family over %d bytes", wire.ErrTooLarge, maxFamily)
+	}
+	if err := identity.CheckCapability(name); err != nil {
+		return fmt.Errorf("model family: %w", err)
+	}
+	return nil
 }
 
 func putCard(s *state, o *order) (any, error) {

@@ -123,8 +123,8 @@ func setLevel(id identity.ID, l identity.Level) registry.SetLevel {
 
 func TestLevel(t *testing.T) {
 	runSteps(t, []step{
-		{"raise by two", func(s standardRealm) registry.Answer {
-			return s.Do(s.a, registry.TypeLevel, setLevel(s.worker.ID(), identity.Principal), s.b)
+		{"raise by two others", func(s standardRealm) registry.Answer {
+			return s.Do(s.b, registry.TypeLevel, setLevel(s.worker.ID(), identity.Principal), s.c)
 		}, ""},
 		{"raise by one", func(s standardRealm) registry.Answer {
 			return s.Do(s.a, registry.TypeLevel, setLevel(s.worker.ID(), identity.Principal))
@@ -158,7 +158,7 @@ func TestLevel(t *testing.T) {
 		}, fault.Malformed},
 	})
 	s := standard(t)
-	s.Must(s.a, registry.TypeLevel, setLevel(s.worker.ID(), identity.Steward), s.b)
+	s.Must(s.a, registry.TypeLevel, setLevel(s.worker.ID(), identity.Steward), s.b, s.c)
 	if m, err := s.Ledger.Member(s.worker.ID()); err != nil || m.Level != identity.Steward || m.Reason != "test" {
 		t.Errorf("got %+v, %v", m, err)
 	}

@@ -18,26 +18,29 @@ import (
 const (
 	recordHeader   = 'h'
 	recordRoster   = 'r'
+	recordPolicy   = 'p'
 	recordClock    = 'c'
 	recordMember   = 'm'
 	recordToken    = 't'
 	recordDecision = 'd'
+	recordUse      = 'u' // behind its decision
 	recordAnswer   = 'a'
 	recordLeaves   = 'l'
 )
 
-// snapshotFormat is the one written and read. Format 1 had one clock and no rosters.
-const snapshotFormat = 2
+// snapshotFormat is the one written and read. Format 1 had one clock and no rosters, format 2 decisions of formats before
+// version 1.
+const snapshotFormat = 3
 
 type snapshotHeader struct {
-	Format  uint64        `cbor:"1,keyasint"` // 2
-	Realm   wire.Realm    `cbor:"2,keyasint"`
-	Now     int64         `cbor:"3,keyasint"`
-	Chain   wire.Digest   `cbor:"4,keyasint"`
-	SweepAt int64         `cbor:"5,keyasint"`
-	Open    []wire.Digest `cbor:"6,keyasint,omitempty"`
-	Head    int64         `cbor:"7,keyasint"` // log time at the newest leaf
-	Feature uint64        `cbor:"8,keyasint"`
+	Format  uint64      `cbor:"1,keyasint"` // 3
+	Realm   wire.Realm  `cbor:"2,keyasint"`
+	Now     int64       `cbor:"3,keyasint"`
+	Chain   wire.Digest `cbor:"4,keyasint"`
+	SweepAt int64       `cbor:"5,keyasint"`
+	Head    int64       `cbor:"7,keyasint"` // log time at the newest leaf
+	Feature uint64      `cbor:"8,keyasint"`
+	Open    uint64      `cbor:"9,keyasint"` // how many decisions are open
 }
 
 type usedToken struct {
@@ -48,14 +51,19 @@ type usedToken struct {
 func (s *state) encode() ([]byte, error) {
 	var out bytes.Buffer
 	header := snapshotHeader{
-		Format: snapshotFormat, Realm: s.authority.Realm, Now: s.now, Chain: s.chain, SweepAt: s.sweepAt, Open: s.open,
-		Head: s.headTime, Feature: s.feature,
+		Format: snapshotFormat, Realm: s.authority.Realm, Now: s.now, Chain: s.chain, SweepAt: s.sweepAt,
+		Head: s.headTime, Feature: s.feature, Open: uint64(len(s.open)),
 	}
 	if err := writeRecord(&out, recordHeader, header); err != nil {
 		return nil, err
 	}
 	for _, roster := range s.rosters {
 		appendRecord(&out, recordRoster, roster)
+	}
+	for _, d := range s.policies {
+		if err := writeRecord(&out, recordPolicy, d); err != nil {
+			return nil, err
+		}
 	}
 	for _, node := range sortedKeys(s.clocks, identity.ID.Compare) {
 		if err := writeRecord(&out, recordClock, s.clocks[node]); err != nil {
@@ -73,7 +81,7 @@ func (s *state) encode() ([]byte, error) {
 		}
 	}
 	for _, id := range sortedKeys(s.decisions, compareDigests) {
-		if err := writeRecord(&out, recordDecision, s.decisions[id]); err != nil {
+		if err := writeDecision(&out, s.decisions[id]); err != nil {
 			return nil, err
 		}
 	}
@@ -91,6 +99,19 @@ func (s *state) encode() ([]byte, error) {
 	sum := wire.Hash(out.Bytes())
 	out.Write(sum[:])
 	return out.Bytes(), nil
+}
+
+// writeDecision writes a decision and its uses, each its own record: a permit may have more than one record holds.
+func writeDecision(out *bytes.Buffer, d *Decision) error {
+	if err := writeRecord(out, recordDecision, d); err != nil {
+		return err
+	}
+	for _, u := range d.Uses {
+		if err := writeRecord(out, recordUse, u); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func compareDigests(a, b wire.Digest) int { return bytes.Compare(a[:], b[:]) }
@@ -124,7 +145,7 @@ var errSnapshot = fmt.Errorf("ledger: snapshot: %w", wire.ErrMalformed)
 // decodeState builds a new state from a snapshot; realm, genesis and policy are those of the old one. It takes only
 // what encode writes.
 func decodeState(old *state, snapshot []byte) (*state, error) {
-	s := newState(old.authority, old.genesis, old.policy)
+	s := newState(old.authority, old.genesis, old.founded)
 	clear(s.members)
 	clear(s.names)
 	clear(s.keys)
@@ -138,11 +159,10 @@ func decodeState(old *state, snapshot []byte) (*state, error) {
 	if err := s.seat(); err != nil {
 		return nil, err
 	}
-	for _, id := range s.open {
-		if _, ok := s.decisions[id]; !ok {
-			return nil, fmt.Errorf("%w: open decision missing", errSnapshot)
-		}
+	if err := s.govern(); err != nil {
+		return nil, err
 	}
+	s.resum()
 	if s.chain != chainOf(s.tree.Leaves()) {
 		return nil, fmt.Errorf("%w: leaves and chain differ", errSnapshot)
 	}
@@ -204,6 +224,12 @@ func readRecord(s *state, kind byte, body []byte) error {
 		return readHeader(s, body)
 	case recordRoster:
 		s.rosters = append(s.rosters, bytes.Clone(body))
+	case recordPolicy:
+		var d Signed
+		if err := wire.Decode(body, &d); err != nil {
+			return err
+		}
+		s.policies = append(s.policies, d)
 	case recordClock:
 		var t told
 		if err := wire.Decode(body, &t); err != nil {
@@ -231,8 +257,10 @@ func readRecord(s *state, kind byte, body []byte) error {
 		if err != nil {
 			return err
 		}
-		s.decisions[d.ID] = &d
-		s.proposals[answerKey{Author: claimed.Claim.Proposer, Nonce: claimed.Claim.Nonce}] = d.ID
+		d.claim = &claimed.Claim
+		s.enter(&d)
+	case recordUse:
+		return readUse(s, body)
 	case recordAnswer:
 		var r remembered
 		if err := wire.Decode(body, &r); err != nil {
@@ -247,6 +275,19 @@ func readRecord(s *state, kind byte, body []byte) error {
 	return nil
 }
 
+func readUse(s *state, body []byte) error {
+	var u Use
+	if err := wire.Decode(body, &u); err != nil {
+		return err
+	}
+	d, ok := s.decisions[u.Consumption.Proposal]
+	if !ok {
+		return fmt.Errorf("%w: use of no decision", wire.ErrMalformed)
+	}
+	d.Uses = append(d.Uses, u)
+	return nil
+}
+
 func readHeader(s *state, body []byte) error {
 	var h snapshotHeader
 	if err := wire.Decode(body, &h); err != nil {
@@ -258,7 +299,7 @@ func readHeader(s *state, body []byte) error {
 	if h.Realm != s.authority.Realm {
 		return identity.ErrWrongRealm
 	}
-	s.now, s.chain, s.sweepAt, s.open, s.feature = h.Now, h.Chain, h.SweepAt, h.Open, h.Feature
+	s.now, s.chain, s.sweepAt, s.feature = h.Now, h.Chain, h.SweepAt, h.Feature
 	s.headTime = h.Head
 	return nil
 }

@@ -25,6 +25,7 @@ type walk struct {
 	agents []identity.Signer
 	people []identity.Signer
 	open   []consensus.Opening
+	hidden []ledgertest.Sealed
 	past   [][]byte
 }
 
@@ -59,7 +60,11 @@ func (w *walk) step(n int) {
 			w.agents[agent] = identity.NewSigner(a.ID(), key)
 		}
 	case 6, 7:
-		proposal := w.Proposal(a.ID(), a.ID(), pick(w, []string{"db.read", "process.exec", "db.migrate", "weapon.fire"}))
+		proposal := w.Proposal(a.ID(), a.ID(), pick(w, []string{"db.read", "process.exec", "db.migrate", "weapon.fire", "service.stop"}))
+		proposal.Emergency = w.random.IntN(4) == 0
+		if w.random.IntN(4) == 0 {
+			gains(pick(w, w.people).ID())(&proposal)
+		}
 		answer := w.Do(a, registry.TypePropose, registry.Propose{Proposal: w.SignAlone(proposal, a.Key())})
 		if o, err := registry.Result[consensus.Opening](answer); err == nil {
 			w.open = append(w.open, o)
@@ -107,9 +112,23 @@ func (w *walk) reseat() {
 
 func (w *walk) decide(a, p identity.Signer) {
 	o := w.open[max(0, len(w.open)-1-w.random.IntN(3))]
-	switch w.random.IntN(4) {
+	switch w.random.IntN(8) {
 	case 0:
-		w.Cast(a, o, consensus.Vote(w.random.IntN(3)+1))
+		w.Cast(a, o, consensus.Vote(w.random.IntN(4)+1))
+	case 4, 5:
+		hidden := w.numbered(a, o, consensus.Vote(w.random.IntN(3)+1), w.random.Uint64N(3)+1)
+		if w.Commit(a, o, hidden).Code == "" {
+			w.hidden = append(w.hidden, hidden)
+		}
+	case 6:
+		if len(w.hidden) > 0 {
+			w.Reveal(pick(w, w.hidden))
+		}
+	case 7:
+		if w.random.IntN(4) == 0 {
+			first, second := w.evidence(a, o)
+			w.Equivocate(p, o, first, second)
+		}
 	case 1, 2:
 		w.Cast(p, o, consensus.Approve)
 	case 3:
@@ -137,6 +156,7 @@ func TestReplicasAgree(t *testing.T) {
 		w.step(n)
 	}
 	accepted := 0
+	kinds := map[registry.Type]int{}
 	replica, err := ledger.New(s.Realm, s.Genesis, s.Policy, nil)
 	wantErr(t, err, "")
 	for i, entry := range w.Entries {
@@ -144,6 +164,7 @@ func TestReplicasAgree(t *testing.T) {
 		wantErr(t, err, "")
 		if answer.Code == "" {
 			accepted++
+			kinds[typeOf(entry)]++
 		}
 		if w.random.IntN(5) == 0 {
 			replica = restored(t, s.World, replica)
@@ -159,9 +180,23 @@ func TestReplicasAgree(t *testing.T) {
 	if !bytes.Equal(got, want) {
 		t.Error("snapshots differ")
 	}
+	t.Logf("accepted: %v", kinds)
 	if accepted < len(w.Entries)/10 {
 		t.Errorf("only %d of %d commands accepted: the walk tests little", accepted, len(w.Entries))
 	}
+}
+
+// typeOf returns the type of an entry's command, if it has one.
+func typeOf(entry []byte) registry.Type {
+	var e ledger.Entry
+	if wire.Decode(entry, &e) != nil {
+		return ""
+	}
+	c, err := wire.ParseCosigned[registry.Command](e.Command, wire.MaxStatement)
+	if err != nil {
+		return ""
+	}
+	return c.Claim.Type
 }
 
 // restored returns a new ledger with the state of another.
@@ -189,14 +224,17 @@ func full(t testing.TB) standardRealm {
 	s.Operator("new", s.a, s.b)
 	o := s.Propose(s.worker, s.worker.ID(), "process.exec")
 	s.Cast(s.b, o, consensus.Approve)
-	s.Propose(s.worker, s.worker.ID(), "db.read")
+	wantCode(t, s.Commit(s.reviewer, o, s.sealed(s.reviewer, o, consensus.Approve)), "")
+	first, second := s.evidence(s.auditor, o)
+	wantCode(t, s.Equivocate(s.worker, o, first, second), "")
+	wantCode(t, s.Consume(s.worker, s.Propose(s.worker, s.worker.ID(), "db.read")), "")
 	return s
 }
 
 // Equal states have equal snapshots, whatever order a map gives.
 func TestSnapshotsAreEqual(t *testing.T) {
 	s := full(t)
-	for _, author := range []identity.Signer{s.a, s.b, s.c, s.worker, s.reviewer, s.auditor} {
+	for _, author := range []identity.Signer{s.a, s.b, s.c, s.worker, s.reviewer} {
 		c := s.Command(author.ID(), registry.TypeEpoch, registry.RaiseEpoch{Principal: author.ID(), Epoch: 9})
 		c.Nonce = [16]byte{1}
 		wantCode(t, s.Apply(s.Sign(c, author)), "")
@@ -318,6 +356,20 @@ func TestForgedSnapshotsAreRefused(t *testing.T) {
 			return append(r, []byte{'m', 0, 0, 0, 9, 0})
 		},
 		"open decision missing": func(r [][]byte) [][]byte { i := first(r, 'd'); return slices.Delete(r, i, i+2) },
+		"another number of open decisions": func(r [][]byte) [][]byte {
+			r[0] = rewritten(t, r[0], func(h *header) { h.Open++ })
+			return r
+		},
+		"use missing from behind its decision": func(r [][]byte) [][]byte {
+			i := first(r, 'u')
+			return append(append(r[:i:i], r[i+1:]...), r[i])
+		},
+		"use of no decision": func(r [][]byte) [][]byte {
+			i := first(r, 'u')
+			r[i] = rewritten(t, r[i], func(u *ledger.Use) { u.Consumption.Proposal = wire.Digest{1} })
+			return r
+		},
+		"spoilt use": func(r [][]byte) [][]byte { r[first(r, 'u')][5] ^= 1; return r },
 		"half a leaf": func(r [][]byte) [][]byte {
 			last := r[len(r)-1]
 			last = last[:len(last)-16]
@@ -361,14 +413,14 @@ func FuzzRestore(f *testing.F) {
 
 // header and clock are what the snapshot's records of these kinds hold.
 type header struct {
-	Format  uint64        `cbor:"1,keyasint"`
-	Realm   wire.Realm    `cbor:"2,keyasint"`
-	Now     int64         `cbor:"3,keyasint"`
-	Chain   wire.Digest   `cbor:"4,keyasint"`
-	SweepAt int64         `cbor:"5,keyasint"`
-	Open    []wire.Digest `cbor:"6,keyasint,omitempty"`
-	Head    int64         `cbor:"7,keyasint"`
-	Feature uint64        `cbor:"8,keyasint"`
+	Format  uint64      `cbor:"1,keyasint"`
+	Realm   wire.Realm  `cbor:"2,keyasint"`
+	Now     int64       `cbor:"3,keyasint"`
+	Chain   wire.Digest `cbor:"4,keyasint"`
+	SweepAt int64       `cbor:"5,keyasint"`
+	Head    int64       `cbor:"7,keyasint"`
+	Feature uint64      `cbor:"8,keyasint"`
+	Open    uint64      `cbor:"9,keyasint"`
 }
 
 type clock struct {
@@ -467,7 +519,7 @@ func TestRestoredNodes(t *testing.T) {
 	if a.Number != b.Number || a.Latest() != b.Latest() || !slices.Equal(a.Nodes, b.Nodes) || a.Majority() != 3 {
 		t.Errorf("got %+v, want %+v", a, b)
 	}
-	if len(again.Rosters()) != 3 || again.Feature() != 1 || again.Now() != s.Ledger.Now() || again.Head() != s.Ledger.Head() {
+	if len(again.Rosters()) != 3 || again.Feature() != registry.Feature || again.Now() != s.Ledger.Now() || again.Head() != s.Ledger.Head() {
 		t.Errorf("%d rosters, feature %d, time %d, %+v", len(again.Rosters()), again.Feature(), again.Now(), again.Head())
 	}
 	entry := mustEncode(t, ledger.Entry{Ticks: [][]byte{s.Told(s.Nodes[0], s.Now+60)}})

@@ -36,22 +36,52 @@ type Member struct {
 	Done        uint64         `cbor:"17,keyasint"`           // reported outcomes: done
 	Failed      uint64         `cbor:"18,keyasint"`           // reported outcomes: failed or uncertain
 	Reason      string         `cbor:"19,keyasint,omitempty"` // of the last change of status or level
-	Raised      []byte         `cbor:"20,keyasint,omitempty"` // signed command that last raised its level
+	Raised      []Signed       `cbor:"20,keyasint,omitempty"` // commands that raised its level, oldest first
+
+	Family        string `cbor:"21,keyasint,omitempty"` // model family of an agent, as its operator names it
+	StatusAt      int64  `cbor:"22,keyasint,omitempty"` // log time of the last change of status; 0: never changed
+	StatusSigners uint64 `cbor:"23,keyasint,omitempty"` // active operators that signed it; [wire.MaxCosigners] where a proof made it
+	Settlements   uint64 `cbor:"24,keyasint,omitempty"` // ballots of it that were scored
+	ErrorSum      uint64 `cbor:"25,keyasint,omitempty"` // their squared errors, in millionths
 }
 
 // Decision is what the ledger knows of one proposal.
 type Decision struct {
-	ID       wire.Digest           `cbor:"1,keyasint"`
-	Proposal []byte                `cbor:"2,keyasint"` // signed
-	Opening  consensus.Opening     `cbor:"3,keyasint"`
-	Opened   audit.Leaf            `cbor:"4,keyasint"`
-	Ballots  [][]byte              `cbor:"5,keyasint,omitempty"` // signed, in order of arrival
-	Verdict  consensus.Verdict     `cbor:"6,keyasint"`
-	Decided  audit.Leaf            `cbor:"7,keyasint"` // of the command that ended it
-	Consumed consensus.Consumption `cbor:"8,keyasint"` // zero until consumed
-	Claimed  audit.Leaf            `cbor:"9,keyasint"` // of the consumption
-	Report   registry.Report       `cbor:"10,keyasint"`
-	Reported bool                  `cbor:"11,keyasint"`
+	ID       wire.Digest       `cbor:"1,keyasint"`
+	Proposal []byte            `cbor:"2,keyasint"` // signed
+	Opening  consensus.Opening `cbor:"3,keyasint"`
+	Opened   audit.Leaf        `cbor:"4,keyasint"`
+	Ballots  [][]byte          `cbor:"5,keyasint,omitempty"` // signed, in order of arrival
+	Verdict  consensus.Verdict `cbor:"6,keyasint"`
+	Decided  audit.Leaf        `cbor:"7,keyasint"` // of the command that ended it
+	Uses     []Use             `cbor:"-"`          // one; of a permit, the newest 1,024; snapshots hold them apart
+
+	Commitments  [][]byte      `cbor:"9,keyasint,omitempty"`  // signed, the newest of each voter, in the order of their first
+	Void         []identity.ID `cbor:"10,keyasint,omitempty"` // voters whose ballots did not count when it ended, or do not now
+	Contradicted []identity.ID `cbor:"11,keyasint,omitempty"` // voters shown to have contradicted themselves, before or after the end
+
+	Reason     string          `cbor:"12,keyasint,omitempty"` // of its cancellation
+	Settled    bool            `cbor:"13,keyasint,omitempty"`
+	Settlement registry.Settle `cbor:"14,keyasint"` // zero until settled
+	SettledAt  int64           `cbor:"15,keyasint,omitempty"`
+	SettledBy  identity.ID     `cbor:"16,keyasint"`
+
+	claim *consensus.Proposal // what the proposal says; never nil
+	urn   *urn                // what has come in; nil until something does, and after a restore
+}
+
+// proposal returns what the proposal says.
+func (d *Decision) proposal() consensus.Proposal { return *d.claim }
+
+// void reports whether a voter's ballot counts for nothing.
+func (d *Decision) void(voter identity.ID) bool { return slices.Contains(d.Void, voter) }
+
+// Use is one claim of an approved decision by its executor, and what came of it.
+type Use struct {
+	Consumption consensus.Consumption `cbor:"1,keyasint"`
+	Claimed     audit.Leaf            `cbor:"2,keyasint"` // of the consumption
+	Report      registry.Report       `cbor:"3,keyasint"` // zero until reported
+	Reported    bool                  `cbor:"4,keyasint,omitempty"`
 }
 
 type answerKey struct {
@@ -70,8 +100,10 @@ type remembered struct {
 type state struct {
 	authority *identity.Authority
 	genesis   []byte
-	rosters   [][]byte // cosigned, those after the genesis, oldest first
-	policy    policy.Policy
+	rosters   [][]byte             // cosigned, those after the genesis, oldest first
+	policies  []Signed             // commands that replaced the policy, oldest first
+	founded   policy.Policy        // the genesis names it
+	policy    policy.Policy        // in force
 	now       int64                // log time, Unix milliseconds
 	clocks    map[identity.ID]told // of the roster's nodes
 	feature   uint64               // feature level
@@ -85,7 +117,10 @@ type state struct {
 	tokens    map[wire.Digest]int64          // used tokens of agents and nodes, until they expire
 	decisions map[wire.Digest]*Decision
 	proposals map[answerKey]wire.Digest // decisions by proposer and nonce
-	open      []wire.Digest             // undecided, in order of opening
+	open      map[wire.Digest]*Decision // undecided
+	openOf    map[identity.ID]int       // how many of them, by the proposer's operator
+	due       agenda                    // when which of them is counted without anybody voting
+	piles     map[pileKey]*pile         // what has been proposed of kinds that the policy sums up
 	answers   map[answerKey]remembered
 	sweepAt   int64 // log time at which expired tokens and answers go next
 
@@ -96,10 +131,11 @@ const sweepEvery = 60 * 1000 // ms of log time
 
 func newState(a *identity.Authority, genesis []byte, p policy.Policy) *state {
 	s := &state{
-		authority: a, genesis: genesis, policy: p, tree: &merkle.Tree{},
+		authority: a, genesis: genesis, founded: p, policy: p, tree: &merkle.Tree{},
 		members: map[identity.ID]*Member{}, names: map[string]identity.ID{}, keys: map[wire.PublicKey]identity.ID{},
 		clocks: map[identity.ID]told{}, marks: map[uint64]mark{}, tokens: map[wire.Digest]int64{},
 		decisions: map[wire.Digest]*Decision{}, proposals: map[answerKey]wire.Digest{}, answers: map[answerKey]remembered{},
+		open: map[wire.Digest]*Decision{}, openOf: map[identity.ID]int{}, piles: map[pileKey]*pile{},
 	}
 	for i, root := range a.Roots {
 		s.put(&Member{

@@ -43,7 +43,7 @@ func (l *Ledger) Now() int64 {
 	return l.state.now
 }
 
-// Size returns how many leaves the tree has: one for each command applied and each tick that ended decisions.
+// Size returns how many leaves the tree has: one for each command applied, and those of ticks that ended decisions.
 func (l *Ledger) Size() uint64 {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -191,7 +191,9 @@ func (l *Ledger) DecisionBy(proposer identity.ID, nonce [16]byte) (Decision, err
 
 func (d *Decision) clone() Decision {
 	c := *d
-	c.Ballots = slices.Clone(d.Ballots)
+	c.Ballots, c.Commitments, c.Uses = slices.Clone(d.Ballots), slices.Clone(d.Commitments), slices.Clone(d.Uses)
+	c.Void, c.Contradicted = slices.Clone(d.Void), slices.Clone(d.Contradicted)
+	c.urn = nil
 	return c
 }
 
@@ -205,19 +207,6 @@ func (l *Ledger) Decisions() []Decision {
 	}
 	slices.SortFunc(all, func(a, b Decision) int { return int(b.Opened.Index) - int(a.Opened.Index) })
 	return all
-}
-
-// NextDeadline returns the earliest deadline of an open decision in log time, or 0 if none is open.
-func (l *Ledger) NextDeadline() int64 {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	var next int64
-	for _, id := range l.state.open {
-		if d := l.state.decisions[id].Opening.Deadline; next == 0 || d < next {
-			next = d
-		}
-	}
-	return next
 }
 
 // Certificate assembles the certificate of an approved decision under a signed head of the size, with the rosters up to
@@ -241,10 +230,18 @@ func (l *Ledger) Certificate(id wire.Digest, head []byte, size uint64) (consensu
 	if err != nil {
 		return consensus.Certificate{}, err
 	}
+	p, policies, err := s.lineage(d.Opening.Index)
+	if err != nil {
+		return consensus.Certificate{}, err
+	}
 	rosters := s.rosters[:min(under.Claim.Roster, uint64(len(s.rosters)))]
 	c := consensus.Certificate{
-		Realm: s.authority.Realm, Genesis: s.genesis, Rosters: slices.Clone(rosters), Policy: s.policy.Encode(),
-		Proposal: d.Proposal, Opening: d.Opening, Ballots: slices.Clone(d.Ballots), Verdict: d.Verdict, Head: head,
+		Version: consensus.FormatVersion, Realm: s.authority.Realm, Genesis: s.genesis, Rosters: slices.Clone(rosters),
+		Policy: p.Encode(), Policies: policies, Proposal: d.Proposal, Opening: d.Opening, Ballots: d.counted(),
+		Verdict: d.Verdict, Head: head,
+	}
+	if len(policies) > 0 {
+		c.Before = s.founded.Encode()
 	}
 	if c.Opened, err = encodedInclusion(s, d.Opened, size); err != nil {
 		return consensus.Certificate{}, err
@@ -252,16 +249,23 @@ func (l *Ledger) Certificate(id wire.Digest, head []byte, size uint64) (consensu
 	if c.Decided, err = encodedInclusion(s, d.Decided, size); err != nil {
 		return consensus.Certificate{}, err
 	}
-	claimed, err := wire.Parse[consensus.Proposal](d.Proposal, wire.MaxStatement)
-	if err != nil {
-		return consensus.Certificate{}, err
-	}
-	parties := []identity.ID{claimed.Claim.Proposer}
+	parties := []identity.ID{d.claim.Proposer}
 	for _, v := range d.Opening.Voters {
 		parties = append(parties, v.ID)
 	}
-	vouchFor(s, &c, parties)
+	for _, command := range policies {
+		parties = append(parties, sponsorsOf(s, command)...)
+	}
+	vouchFor(s, &c, parties, d.Opening.Index)
 	return c, nil
+}
+
+// counted returns the signed ballots that were counted when the decision ended.
+func (d *Decision) counted() [][]byte {
+	return slices.DeleteFunc(slices.Clone(d.Ballots), func(raw []byte) bool {
+		b, err := wire.Parse[consensus.Ballot](raw, wire.MaxStatement)
+		return err != nil || d.void(b.Claim.Voter)
+	})
 }
 
 func encodedInclusion(s *state, leaf audit.Leaf, size uint64) (wire.Raw, error) {
@@ -273,8 +277,9 @@ func encodedInclusion(s *state, leaf audit.Leaf, size uint64) (wire.Raw, error) 
 }
 
 // vouchFor adds what shows the parties to be who they are: enrolments of agents, the commands that made operators, the
-// successions of keys, and the same for the operators behind them.
-func vouchFor(s *state, c *consensus.Certificate, parties []identity.ID) {
+// successions of keys, and the same for the operators behind them; of the commands that raised an agent, the one in force at
+// an index.
+func vouchFor(s *state, c *consensus.Certificate, parties []identity.ID, index uint64) {
 	done := map[identity.ID]bool{}
 	for len(parties) > 0 {
 		id := parties[0]
@@ -288,9 +293,9 @@ func vouchFor(s *state, c *consensus.Certificate, parties []identity.ID) {
 		if m.ID.Role() == identity.Agent {
 			c.Enrolments = append(c.Enrolments, m.Origin)
 			parties = append(parties, m.Operator)
-			if m.Raised != nil {
-				c.Levels = append(c.Levels, m.Raised)
-				parties = append(parties, sponsorsOf(s, m.Raised)...)
+			if raise, ok := newestBefore(m.Raised, index); ok {
+				c.Levels = append(c.Levels, raise.Command)
+				parties = append(parties, sponsorsOf(s, raise.Command)...)
 			}
 		} else if m.Origin != nil {
 			c.Operators = append(c.Operators, m.Origin)

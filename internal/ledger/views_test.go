@@ -65,8 +65,21 @@ func TestNextDeadline(t *testing.T) {
 		p.Expires = s.Now + life
 		wantCode(t, s.hand(s.worker, p), "")
 	}
-	if got, want := s.Ledger.NextDeadline(), s.Now+2*minute; got != want {
-		t.Errorf("got %d, want %d", got, want)
+	opened := s.Now
+	for _, want := range []int64{minute, 2 * minute, 5 * minute, 9 * minute, 0} { // to commit, to reveal and the three lives
+		got := s.Ledger.NextDeadline()
+		if want != 0 {
+			want += opened
+		}
+		if got != want {
+			t.Fatalf("got %d, want %d", got, want)
+		}
+		if got == 2*minute+opened {
+			for _, d := range s.Ledger.Decisions() {
+				s.Cast(s.b, d.Opening, consensus.Approve) // with c, who still can, it is not out of reach
+			}
+		}
+		s.Tick(max(0, got-s.Now))
 	}
 }
 

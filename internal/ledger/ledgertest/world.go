@@ -4,7 +4,6 @@ package ledgertest
 
 import (
 	"encoding/binary"
-	"fmt"
 	"slices"
 	"testing"
 
@@ -22,14 +21,11 @@ const Start = int64(1_790_000_000_000)
 // Minute is one minute in milliseconds.
 const Minute = int64(60_000)
 
-// Store is the spent store of every proposal that Propose makes.
-var Store = [16]byte{7}
-
 // World is one realm with its ledger and everybody's keys. It is for one goroutine.
 type World struct {
 	Realm   wire.Realm
 	Genesis []byte
-	Policy  policy.Policy
+	Policy  policy.Policy // the genesis names it
 	Ledger  *ledger.Ledger
 	Nodes   []identity.Signer // those that count, sorted by ID
 	Joining []identity.Signer // those that join
@@ -37,9 +33,10 @@ type World struct {
 	Now     int64             // log time, Unix milliseconds
 	Entries [][]byte          // all that was applied
 
-	tb    testing.TB
-	seeds uint32
-	nonce uint64
+	tb     testing.TB
+	seeds  uint32
+	nonce  uint64
+	sealed []Sealed // ballots that Cast has committed to and not revealed
 }
 
 // New begins a realm with the policy and so many roots and nodes, and tells it the time [Start].
@@ -233,7 +230,7 @@ func (w *World) Enrolment(agent identity.Signer, token []byte, once wire.Key) []
 func (w *World) Agent(operator identity.Signer, name string, level identity.Level) identity.Signer {
 	w.tb.Helper()
 	agent := w.Signer(identity.Agent)
-	first := min(level, w.Policy.Enrol)
+	first := min(level, w.Ledger.Policy().Enrol)
 	token, once := w.Invite(operator, w.Token(operator.ID(), name, first))
 	w.Must(agent, registry.TypeEnrol, registry.Enrol{Enrolment: w.Enrolment(agent, token, once)})
 	if first < level {
@@ -269,40 +266,6 @@ func (w *World) Rotate(s identity.Signer) identity.Signer {
 	next := w.Key()
 	w.Must(s, registry.TypeSucceed, registry.Succeed{Succession: w.Succession(s, next)})
 	return identity.NewSigner(s.ID(), next)
-}
-
-// Proposal returns a proposal as its proposer would make it now, to be executed by the executor with [Store].
-func (w *World) Proposal(proposer, executor identity.ID, kind string) consensus.Proposal {
-	w.nonce++
-	var nonce [16]byte
-	binary.BigEndian.PutUint64(nonce[:], w.nonce)
-	return consensus.Proposal{
-		Proposer: proposer, Executor: executor, Store: Store, Nonce: nonce, Issued: w.Now, Expires: w.Now + 24*60*Minute,
-		Action: consensus.Action{Kind: kind, Target: "things/" + fmt.Sprint(w.nonce)},
-	}
-}
-
-// Propose opens a decision on an action of the kind, to be executed by the executor.
-func (w *World) Propose(proposer identity.Signer, executor identity.ID, kind string) consensus.Opening {
-	w.tb.Helper()
-	raw := w.SignAlone(w.Proposal(proposer.ID(), executor, kind), proposer.Key())
-	opening, err := registry.Result[consensus.Opening](w.Must(proposer, registry.TypePropose, registry.Propose{Proposal: raw}))
-	w.check(err)
-	return opening
-}
-
-// Ballot returns the voter's ballot on the decision, unsigned.
-func (w *World) Ballot(voter identity.ID, o consensus.Opening, vote consensus.Vote) consensus.Ballot {
-	return consensus.Ballot{
-		Proposal: o.Proposal, Action: o.Action, Opening: o.Digest(), Voter: voter, Vote: vote, Confidence: 1000, Issued: w.Now,
-	}
-}
-
-// Cast signs a ballot and hands it in.
-func (w *World) Cast(voter identity.Signer, o consensus.Opening, vote consensus.Vote) registry.Answer {
-	w.tb.Helper()
-	ballot := w.SignAlone(w.Ballot(voter.ID(), o, vote), voter.Key())
-	return w.Do(voter, registry.TypeVote, registry.Cast{Ballot: ballot})
 }
 
 // Head returns the head over all commands so far, signed by all nodes, and its size.
