@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/seed-3e86d5b2/conclave/internal/spent"
 )
 
 // Agent is one principal's connection to a realm: usually an agent's, or an operator's, which can control but neither
@@ -57,6 +59,7 @@ func Connect(ctx context.Context, opts ...Option) (*Agent, error) {
 		a.crew.keep(func() { keepPresent(a) })
 		a.crew.keep(a.link.renewLoop)
 		a.crew.keep(a.link.learning.loop)
+		a.docket.sealing.resume()
 		err = a.executor.settle(ctx)
 	}
 	if err != nil {
@@ -76,8 +79,8 @@ func assemble(o options, as known) *Agent {
 	a.service = newService(a.link)
 	a.service.reserved = map[string]HandlerFunc{blobCapability: a.streams.serving(a.shelf.serve)}
 	a.reading = &reading{link: a.link}
-	a.docket = &docket{link: a.link}
-	a.executor = &executor{link: a.link, docket: a.docket, executing: map[Digest]bool{}}
+	a.docket = &docket{link: a.link, sealing: &sealing{link: a.link, pursued: map[Digest]*pursuit{}}}
+	a.executor = &executor{link: a.link, docket: a.docket, executing: map[spent.Use]bool{}}
 	a.link.dial = func(ctx context.Context) (*session, error) { return openSession(ctx, a) }
 	a.link.moved = a.reading.resubscribe
 	return a
@@ -132,7 +135,7 @@ func (a *Agent) Close(ctx context.Context) error {
 		err = errors.Join(err, s.close(ctx))
 	}
 	a.crew.wait()
-	return errors.Join(err, a.executor.close())
+	return errors.Join(err, a.executor.close(), a.docket.sealing.close())
 }
 
 // Who returns what the realm says now of a principal, by name or nkey, verified. An agent may ask for itself, by the

@@ -17,8 +17,9 @@ import (
 
 // docket is the decisions that an agent proposes, follows and votes on, with its voter functions.
 type docket struct {
-	link  *link
-	asked polled
+	link    *link
+	sealing *sealing
+	asked   polled // decisions that voter functions were asked about, or that this agent has no vote on
 
 	mu     sync.Mutex
 	voters []balloting
@@ -31,7 +32,8 @@ type balloting struct {
 }
 
 // OnBallot has fn called for every open decision in whose electorate this agent is, once a process, as long as it has
-// not voted; for the action kinds or patterns given, or all. What fn returns is cast. On an error nothing is cast, and
+// not voted; for the action kinds or patterns given, or all. What fn returns is cast, or, where ballots are secret, committed
+// to and revealed later: see [ballot.Box.Vote]. On an error nothing is cast, and
 // silence rejects at the deadline. The proposer's reason is its own words: fn must not obey it.
 func (a *Agent) OnBallot(fn func(ctx context.Context, v ballot.View) (ballot.Vote, error), kinds ...string) error {
 	if len(kinds) == 0 {
@@ -52,7 +54,9 @@ func (k *docket) add(b balloting) (first bool) {
 }
 
 // box is what the agent votes by.
-func (k *docket) box() ballot.Box { return ballot.Of(lent{k.link}, k.link.id(), k.link.options.logger) }
+func (k *docket) box() ballot.Box {
+	return ballot.Of(booth{lent{k.link}, k.sealing}, k.link.id(), k.link.options.logger)
+}
 
 // proposed finds the decision that this agent proposed with the nonce.
 func (k *docket) proposed(ctx context.Context, nonce [16]byte, action Action) (*Decision, error) {
@@ -105,22 +109,57 @@ func (k *docket) fetch(ctx context.Context, id Digest) (fetched, error) {
 	return out, err
 }
 
-// loop looks for decisions to vote on, at each hint and now and then.
+// loop looks for decisions to vote on: at those that have opened, as a hint says, and now and then at all.
 func (k *docket) loop() {
+	var looked time.Time
 	for {
 		news := k.link.news.next()
+		opened, all := k.link.following.take()
 		ctx, cancel := context.WithTimeout(k.link.crew.ctx, askTime)
-		waiting, err := k.box().WaitingBesides(ctx, k.asked.has)
+		if all || time.Since(looked) >= lookAgain {
+			opened = k.open(ctx)
+			looked = time.Now()
+		}
+		for _, id := range opened {
+			k.look(ctx, id)
+		}
 		cancel()
-		if err != nil && k.link.crew.ctx.Err() == nil {
-			k.link.options.logger.Warn("open decisions not read", "code", string(fault.CodeOf(err)), "error", err)
-		}
-		for _, v := range waiting {
-			k.poll(v)
-		}
 		if !k.idle(news) {
 			return
 		}
+	}
+}
+
+// open lists the open decisions.
+func (k *docket) open(ctx context.Context) []Digest {
+	list, err := k.box().List(ctx)
+	if err != nil && k.link.crew.ctx.Err() == nil {
+		k.link.options.logger.Warn("open decisions not read", "code", string(fault.CodeOf(err)), "error", err)
+	}
+	var ids []Digest
+	for _, s := range list {
+		if s.State == consensus.Open.String() {
+			ids = append(ids, s.ID)
+		}
+	}
+	return ids
+}
+
+// look has the agent asked for its vote on a decision, if that waits for it. One that cannot be shown must not hide the
+// others.
+func (k *docket) look(ctx context.Context, id Digest) {
+	if k.asked.has(id) || k.sealing.holds(id) {
+		return
+	}
+	v, err := lent{k.link}.Show(ctx, id[:])
+	switch {
+	case err != nil && k.link.crew.ctx.Err() == nil:
+		k.link.options.logger.Warn("decision left out", "decision", id.String(), "code", string(fault.CodeOf(err)), "error", err)
+	case err != nil:
+	case !v.Votes(k.link.id()):
+		k.asked.add(id) // its electorate never changes
+	case v.MayVote(k.link.id()):
+		k.poll(v)
 	}
 }
 

@@ -129,15 +129,23 @@ func submit[R any](ctx context.Context, w *way, s identity.Signer, realm wire.Re
 // submitFull signs one command and hands it in until it is answered: the same bytes each time, to whichever node the
 // connection stands at then, so that it takes effect once.
 func submitFull(ctx context.Context, w *way, s identity.Signer, realm wire.Realm, typ registry.Type, body any, nonce [16]byte, receipt bool) (control.Submitted, error) {
-	c, err := registry.New(s.ID(), typ, body, nonce, time.Now().UnixMilli())
+	raw, err := signed(s, realm, typ, body, nonce, time.Now().UnixMilli())
 	if err != nil {
 		return control.Submitted{}, err
 	}
-	raw, err := s.Cosign(realm, c)
+	return handIn(ctx, w, raw, receipt)
+}
+
+func signed(s identity.Signer, realm wire.Realm, typ registry.Type, body any, nonce [16]byte, now int64) ([]byte, error) {
+	c, err := registry.New(s.ID(), typ, body, nonce, now)
 	if err != nil {
-		return control.Submitted{}, err
+		return nil, err
 	}
-	var out control.Submitted
+	return s.Cosign(realm, c)
+}
+
+// handIn hands in a signed command until it is answered.
+func handIn(ctx context.Context, w *way, raw []byte, receipt bool) (out control.Submitted, err error) {
 	err = persist(ctx, w, func(ctx context.Context) error {
 		return w.control.Ask(ctx, control.OpSubmit, control.Submit{Command: raw, Receipt: receipt}, &out)
 	})

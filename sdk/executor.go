@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/seed-3e86d5b2/conclave/audit"
 	"github.com/seed-3e86d5b2/conclave/consensus"
@@ -25,62 +26,109 @@ type executor struct {
 
 	mu        sync.Mutex // also for the store's own methods: it is not safe for concurrent use
 	store     *spent.Store
-	tempDir   string          // of a store nobody asked to keep
-	executing map[Digest]bool // decisions that execute works on now
+	tempDir   string             // of a store nobody asked to keep
+	executing map[spent.Use]bool // what this process works on now
 }
 
-// execute is [Agent.Execute].
-func (e *executor) execute(ctx context.Context, d *Decision, action Action, act func(ctx context.Context) error) error {
+// job is one action that is to be done once.
+type job struct {
+	decision *Decision
+	use      spent.Use
+	action   Action
+	act      func(ctx context.Context) error
+}
+
+// execute does a job, at most once in the life of the store. claim has the registry record it, and proves that.
+func (e *executor) execute(ctx context.Context, j job, claim func(context.Context, *spent.Store, job, *Certificate) (uint64, error)) error {
 	store, err := e.open()
 	if err != nil {
 		return err
 	}
-	if !e.enter(d.id) {
+	if !e.enter(j.use) {
 		return errExecuting
 	}
-	defer e.leave(d.id)
-	if err := e.unspent(ctx, store, d.id); err != nil {
+	defer e.leave(j.use)
+	if err := e.unspent(ctx, store, j.use); err != nil {
 		return err
 	}
-	c, err := d.Wait(ctx)
+	c, err := j.decision.Wait(ctx)
 	if err != nil {
 		return err
 	}
-	if err := c.Verified().Allows(action, e.link.id(), store.ID(), e.link.now()); err != nil {
+	if permit := c.Verified().Proposal().Statement().Permit != nil; permit != (j.use.Nonce != [16]byte{}) {
+		return errPermit
+	}
+	if err := e.until(ctx, time.UnixMilli(c.Verified().Verdict().From)); err != nil {
 		return err
 	}
-	if err := e.consume(ctx, store, c); err != nil {
+	if err := c.Verified().Allows(j.action, e.link.id(), store.ID(), e.link.now()); err != nil {
 		return err
 	}
-	if err := e.mark(func() error { return store.Start(d.id) }); err != nil {
+	number, err := e.whenRipe(ctx, func() (uint64, error) { return claim(ctx, store, j, c) })
+	if err != nil {
+		return err
+	}
+	if err := e.mark(func() error { return store.Start(j.use, number) }); err != nil {
 		return err
 	}
 	if planted.Fault(planted.ActsTwice) {
-		_ = act(ctx)
+		_ = j.act(ctx)
 	}
-	failure := act(ctx)
-	return errors.Join(failure, e.settled(context.WithoutCancel(ctx), store, d.id, failure))
+	failure := j.act(ctx)
+	return errors.Join(failure, e.settled(context.WithoutCancel(ctx), store, j.use, number, failure))
 }
 
-var errCopied = fault.New(fault.Spent, "sdk: the certificate was used before, by a copy of this spent store or before it was rewound")
+// until waits for a moment.
+func (e *executor) until(ctx context.Context, moment time.Time) error {
+	timer := time.NewTimer(time.Until(moment))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-e.link.crew.ctx.Done():
+		return ErrClosed
+	case <-ctx.Done():
+		return errors.Join(ErrPending, ctx.Err())
+	}
+}
 
-var errExecuting = fault.New(fault.Conflict, "sdk: this process executes the decision already")
+// ripePause is how long to wait before claiming again what the registry's clock says has not begun.
+const ripePause = 200 * time.Millisecond
 
-// enter notes that this process works on the decision. To the store alone, what runs now looks like what a crash left.
-func (e *executor) enter(id Digest) bool {
+// whenRipe claims until the registry's clock is where this one is, for as long as clocks may differ.
+func (e *executor) whenRipe(ctx context.Context, claim func() (uint64, error)) (uint64, error) {
+	for began := time.Now(); ; {
+		number, err := claim()
+		if CodeOf(err) != fault.NotYet || time.Since(began) > identity.Skew*time.Millisecond {
+			return number, err
+		}
+		if sleep(ctx, ripePause) != nil {
+			return 0, err
+		}
+	}
+}
+
+var (
+	errCopied    = fault.New(fault.Spent, "sdk: the certificate was used before, by a copy of this spent store or before it was rewound")
+	errExecuting = fault.New(fault.Conflict, "sdk: this process executes the decision already")
+	errPermit    = fault.New(fault.Usage, "sdk: a permit is used by ExecuteUse, and what is no permit by Execute")
+)
+
+// enter notes that this process works on it. To the store alone, what runs now looks like what a crash left.
+func (e *executor) enter(u spent.Use) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.executing[id] {
+	if e.executing[u] {
 		return false
 	}
-	e.executing[id] = true
+	e.executing[u] = true
 	return true
 }
 
-func (e *executor) leave(id Digest) {
+func (e *executor) leave(u spent.Use) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	delete(e.executing, id)
+	delete(e.executing, u)
 }
 
 // mark changes the spent store, which is not safe for concurrent use.
@@ -90,13 +138,9 @@ func (e *executor) mark(change func() error) error {
 	return change()
 }
 
-// unspent refuses decisions that this store has begun before.
-func (e *executor) unspent(ctx context.Context, store *spent.Store, id Digest) error {
-	var r spent.Record
-	err := e.mark(func() (err error) {
-		r, err = store.Record(id)
-		return err
-	})
+// unspent refuses what this store has begun before.
+func (e *executor) unspent(ctx context.Context, store *spent.Store, u spent.Use) error {
+	r, err := e.record(store, u)
 	if err != nil {
 		return err
 	}
@@ -104,59 +148,65 @@ func (e *executor) unspent(ctx context.Context, store *spent.Store, id Digest) e
 	case spent.Finished:
 		return ErrSpent
 	case spent.Started:
-		return errors.Join(ErrUncertain, e.report(ctx, id, r))
+		return errors.Join(ErrUncertain, e.report(ctx, u, r))
 	}
 	return nil
+}
+
+func (e *executor) record(store *spent.Store, u spent.Use) (r spent.Record, err error) {
+	err = e.mark(func() (err error) {
+		r, err = store.Record(u)
+		return err
+	})
+	return r, err
 }
 
 // consume claims the certificate in the registry, or finds that this very store has claimed it before a crash, and
 // verifies the proof of it. Where the registry knows of a claim and the store does not, the store is a copy, or was
 // rewound, and the other one may have acted.
-func (e *executor) consume(ctx context.Context, store *spent.Store, c *Certificate) error {
-	id := c.ID()
-	resumed := false
-	err := e.mark(func() error {
-		r, err := store.Record(id)
-		resumed = r.State == spent.Claimed
-		return errors.Join(err, store.Claim(id))
-	})
+func (e *executor) consume(ctx context.Context, store *spent.Store, j job, c *Certificate) (uint64, error) {
+	r, err := e.record(store, j.use)
 	if err != nil {
-		return err
+		return 0, err
 	}
+	if err := e.mark(func() error { return store.Claim(j.use, nil) }); err != nil {
+		return 0, err
+	}
+	id, resumed := j.use.Decision, r.State == spent.Claimed
 	consumption, receipt, err := e.claim(ctx, store, id)
 	if CodeOf(err) == fault.Spent && !resumed {
-		return errors.Join(errCopied, e.mark(func() error { return store.Forfeit(id) }))
+		return 0, errors.Join(errCopied, e.mark(func() error { return store.Forfeit(j.use) }))
 	}
 	if CodeOf(err) == fault.Spent {
 		consumption, receipt, err = e.claimed(ctx, id)
 	}
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if receipt == nil {
-		return fmt.Errorf("consumption: %w", errForm)
+		return 0, fmt.Errorf("consumption: %w", errForm)
 	}
-	err = c.Verified().VerifyConsumption(consumption, *receipt)
+	err = c.Verified().VerifyConsumption(consumption, j.action, *receipt)
 	if errors.As(byOthers(err), new(otherNodes)) {
-		err = e.consumed(ctx, id)
+		err = e.consumed(ctx, j)
 	}
 	if err != nil {
-		return fmt.Errorf("consumption: %w", err)
+		return 0, fmt.Errorf("consumption: %w", err)
 	}
-	return nil
+	return 0, nil
 }
 
 // consumed verifies the claim that the registry has, where other nodes have signed it than the certificate: the realm's
 // nodes have changed between the two, and both are fetched again. Only this store's own claim passes.
-func (e *executor) consumed(ctx context.Context, id Digest) error {
-	f, err := e.docket.fetch(ctx, id)
+func (e *executor) consumed(ctx context.Context, j job) error {
+	f, err := e.docket.fetch(ctx, j.use.Decision)
 	if err != nil {
 		return err
 	}
 	if f.receipt == nil {
 		return errForm
 	}
-	return f.certificate.Verified().VerifyConsumption(f.consumed, *f.receipt)
+	return f.certificate.Verified().VerifyConsumption(f.consumed, j.action, *f.receipt)
 }
 
 // claim asks the registry, by a command of its own: a copy of this store never gets the other's answer.
@@ -180,35 +230,35 @@ func (e *executor) claimed(ctx context.Context, id Digest) (consensus.Consumptio
 }
 
 // settled keeps and reports how the action ended. A report that does not get through is made again at the next start.
-func (e *executor) settled(ctx context.Context, store *spent.Store, id Digest, failure error) error {
+func (e *executor) settled(ctx context.Context, store *spent.Store, u spent.Use, number uint64, failure error) error {
 	detail := ""
 	if failure != nil {
 		detail = failure.Error()
 		detail = strings.ToValidUTF8(detail[:min(len(detail), registry.MaxDetail)], "")
 	}
-	if err := e.mark(func() error { return store.Finish(id, failure == nil, detail) }); err != nil {
+	if err := e.mark(func() error { return store.Finish(u, failure == nil, detail) }); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
-	err := e.report(ctx, id, spent.Record{State: spent.Finished, OK: failure == nil, Detail: detail})
+	err := e.report(ctx, u, spent.Record{State: spent.Finished, OK: failure == nil, Detail: detail, Number: number})
 	if err != nil {
-		e.link.options.logger.Warn("outcome not reported yet", "decision", id.String(), "error", err)
+		e.link.options.logger.Warn("outcome not reported yet", "decision", u.Decision.String(), "error", err)
 	}
 	return nil
 }
 
 // report tells the registry how an action ended, and the store that it was told.
-func (e *executor) report(ctx context.Context, id Digest, r spent.Record) error {
+func (e *executor) report(ctx context.Context, u spent.Use, r spent.Record) error {
 	store, err := e.open()
 	if err != nil {
 		return err
 	}
-	err = tell(ctx, e.link, id, Outcome{OK: r.OK, Uncertain: r.State == spent.Started, Detail: r.Detail})
+	err = tell(ctx, e.link, u.Decision, Outcome{OK: r.OK, Uncertain: r.State == spent.Started, Detail: r.Detail, Use: r.Number})
 	if code := CodeOf(err); err != nil && code != fault.Spent {
 		return err
 	}
-	return e.mark(func() error { return store.Reported(id) })
+	return e.mark(func() error { return store.Reported(u) })
 }
 
 // Outcome says how a consumed decision's action ended.
@@ -216,11 +266,12 @@ type Outcome struct {
 	OK        bool
 	Uncertain bool   // begun, and not known how far it came
 	Detail    string // at most 256 bytes
+	Use       uint64 // of a permit, which of its uses; otherwise 0
 }
 
 func tell(ctx context.Context, l *link, id Digest, o Outcome) error {
 	_, err := command[registry.Report](ctx, l, registry.TypeReport, registry.Report{
-		Proposal: id, OK: o.OK, Uncertain: o.Uncertain, Detail: o.Detail,
+		Proposal: id, OK: o.OK, Uncertain: o.Uncertain, Detail: o.Detail, Use: o.Use,
 	})
 	return err
 }
@@ -247,8 +298,8 @@ func (e *executor) settle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for id, r := range open {
-		if err := e.report(ctx, id, r); err != nil {
+	for u, r := range open {
+		if err := e.report(ctx, u, r); err != nil {
 			return err
 		}
 	}

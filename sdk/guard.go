@@ -6,6 +6,7 @@ import (
 
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/internal/spent"
 )
 
 // GuardSpec says what a guarded handler does.
@@ -16,6 +17,8 @@ type GuardSpec[In any] struct {
 	Reason func(r *Request[In]) string
 	// Timeout bounds the wait for votes; 0: as long as the policy allows.
 	Timeout time.Duration
+	// Beneficiaries, if not nil, names who gains from the action, and so does not vote.
+	Beneficiaries func(r *Request[In]) []ID
 }
 
 // Guard returns a handler that runs h only with a certificate for the action that spec describes, consumed in the
@@ -34,6 +37,9 @@ func Guard[In, Out any](a *Agent, spec GuardSpec[In], h Handler[In, Out]) Handle
 		if spec.Reason != nil {
 			p.Reason = spec.Reason(r)
 		}
+		if spec.Beneficiaries != nil {
+			p.Beneficiaries = spec.Beneficiaries(r)
+		}
 		d, err := a.Propose(ctx, p)
 		if err != nil {
 			return out, err
@@ -47,13 +53,14 @@ func Guard[In, Out any](a *Agent, spec GuardSpec[In], h Handler[In, Out]) Handle
 	}
 }
 
-// Execute waits for the decision's certificate, consumes it, and calls act, at most once in the life of this agent's
+// Execute waits for the decision's certificate, and for its not-before, consumes it, and calls act, at most once in the life of this agent's
 // spent store, whatever crashes. It acts only on proofs: the certificate recomputed from the signed policy and the
 // voters' own ballots, and the consumption under a majority-signed head. It then reports the outcome. An error of act
 // comes back as it is. Other errors: those of [Decision.Wait]; [ErrSpent]; [ErrUncertain] where an earlier process
-// began and did not finish; misaddressed where the certificate is for another action, executor or store.
+// began and did not finish; misaddressed where the certificate is for another action, executor or store; usage for a permit, which [Agent.ExecuteUse] uses.
 func (a *Agent) Execute(ctx context.Context, d *Decision, action Action, act func(ctx context.Context) error) error {
-	return a.executor.execute(ctx, d, action, act)
+	j := job{decision: d, use: spent.Use{Decision: d.id}, action: action, act: act}
+	return a.executor.execute(ctx, j, a.executor.consume)
 }
 
 // matchKind reports whether an action's kind is covered by the patterns.

@@ -219,8 +219,9 @@ func crash(t *testing.T, dir string, id sdk.Digest, at spent.State) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	u := spent.Use{Decision: id}
 	steps := []func() error{
-		func() error { return s.Claim(id) }, func() error { return s.Start(id) }, func() error { return s.Finish(id, true, "") },
+		func() error { return s.Claim(u, nil) }, func() error { return s.Start(u, 0) }, func() error { return s.Finish(u, true, "") },
 	}
 	for _, step := range steps[:at] {
 		if err := step(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/bus"
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/internal/wire"
 )
 
 // hearing is what one session is subscribed to for its principal's level: requests and replies.
@@ -15,6 +16,7 @@ type hearing struct {
 
 	mu       sync.Mutex // held while subscriptions change
 	level    identity.Level
+	rules    wire.Digest // the policy by which it listens
 	requests bus.Subscription
 	replies  bus.Subscription
 }
@@ -30,7 +32,7 @@ func (h *hearing) listen(level identity.Level) error {
 			_ = sub.Unsubscribe() // fails only when the connection is gone, which ends it as well
 		}
 	}
-	h.replies, h.requests, h.level = nil, nil, level
+	h.replies, h.requests, h.level, h.rules = nil, nil, level, a.link.lore.Load().inForce()
 	rights := a.link.rights(level)
 	if rights.Rate == 0 {
 		return nil
@@ -54,7 +56,14 @@ func (h *hearing) at() identity.Level {
 	return h.level
 }
 
-// relevel listens anew where the agent's level has changed.
+// under reports whether the session listens by the policy, or never listens.
+func (h *hearing) under(rules wire.Digest) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.rules == rules || h.rules.IsZero()
+}
+
+// relevel listens anew where the agent's level, or what the policy lets it do, has changed.
 func (h *hearing) relevel() {
 	s, a := h.session, h.session.agent
 	if a.ID().Role() != identity.Agent {
@@ -63,7 +72,7 @@ func (h *hearing) relevel() {
 	ctx, cancel := context.WithTimeout(a.crew.ctx, askTime)
 	defer cancel()
 	me, err := s.self(ctx)
-	if err == nil && h.at() != me.Level {
+	if err == nil && (h.at() != me.Level || !h.under(a.link.lore.Load().inForce())) {
 		if err = h.listen(me.Level); err == nil && s == a.link.current() {
 			err = a.reading.resubscribe(s)
 		}

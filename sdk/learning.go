@@ -132,6 +132,9 @@ func (g *learning) quietly(s *session) {
 	if err := g.again(ctx, s); err != nil && g.link.crew.ctx.Err() == nil {
 		g.link.options.logger.Warn("realm not looked at", "code", string(fault.CodeOf(err)), "error", err)
 	}
+	if current := g.link.current(); current != nil && !current.hearing.under(g.link.lore.Load().inForce()) {
+		current.hearing.relevel()
+	}
 }
 
 // behind reports whether an answer was refused because it is older than what was seen, as that of a node may be that

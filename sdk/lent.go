@@ -5,7 +5,9 @@ import (
 	"context"
 
 	"github.com/seed-3e86d5b2/conclave/consensus"
+	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/control"
+	"github.com/seed-3e86d5b2/conclave/policy"
 	"github.com/seed-3e86d5b2/conclave/registry"
 	"github.com/seed-3e86d5b2/conclave/sdk/admin"
 	"github.com/seed-3e86d5b2/conclave/sdk/ballot"
@@ -30,7 +32,7 @@ type lent struct{ link *link }
 
 var (
 	_ admin.Registry  = lent{}
-	_ ballot.Registry = lent{}
+	_ ballot.Registry = booth{}
 )
 
 // Members implements [admin.Registry].
@@ -48,7 +50,15 @@ func (n lent) Members(ctx context.Context) ([]admin.Member, error) {
 func (n lent) Status(ctx context.Context) (admin.Status, error) {
 	var s control.Status
 	err := n.link.ask(ctx, control.OpStatus, control.Nothing{}, &s)
-	return admin.Status(s), err
+	out := admin.Status{
+		Realm: s.Realm, Node: s.Node, Version: s.Version, Started: s.Started, Time: s.Time, LogTime: s.LogTime, Size: s.Size,
+		Root: s.Root, State: s.State, Agents: s.Agents, Live: s.Live, Open: s.Open, Preset: s.Preset, Address: s.Address,
+		Stopped: s.Stopped, Monitor: s.Monitor, Policy: s.Policy, Policies: s.Policies,
+	}
+	for _, r := range s.Reviews {
+		out.Reviews = append(out.Reviews, admin.Review(r))
+	}
+	return out, err
 }
 
 // Submit implements [admin.Registry].
@@ -83,9 +93,31 @@ func (n lent) List(ctx context.Context) ([]ballot.Summary, error) {
 	return decisions, err
 }
 
-// Cast implements [ballot.Registry].
-func (n lent) Cast(ctx context.Context, b consensus.Ballot) (consensus.State, error) {
-	b.Voter, b.Issued = n.link.id(), n.link.now()
+// Plan implements [admin.Registry].
+func (n lent) Plan(ctx context.Context, p policy.Policy, most int) ([]admin.Planned, error) {
+	var out control.Planned
+	err := n.link.ask(ctx, control.OpPlan, control.Plan{Policy: p.Encode(), Most: uint64(max(most, 0))}, &out)
+	var planned []admin.Planned
+	for _, one := range out.Decisions {
+		planned = append(planned, admin.Planned{
+			ID: one.ID, Kind: one.Kind, Target: one.Target, Was: admin.Ruling(one.Was), Would: admin.Ruling(one.Would), Changed: one.Changed,
+		})
+	}
+	return planned, err
+}
+
+// booth is what votes go through.
+type booth struct {
+	lent
+	sealing *sealing
+}
+
+// Cast implements [ballot.Registry]. People, and agents that recuse themselves, vote openly.
+func (n booth) Cast(ctx context.Context, b consensus.Ballot, secret bool) (consensus.State, error) {
+	if secret && b.Vote != consensus.Recuse && n.link.id().Role() == identity.Agent {
+		return n.sealing.cast(ctx, b)
+	}
+	b.Voter, b.Issued, b.Sequence = n.link.id(), n.link.now(), 1
 	raw, err := n.link.known.Signer.Sign(n.link.realm, b)
 	if err != nil {
 		return 0, err
@@ -93,3 +125,6 @@ func (n lent) Cast(ctx context.Context, b consensus.Ballot) (consensus.State, er
 	v, err := command[consensus.Verdict](ctx, n.link, registry.TypeVote, registry.Cast{Ballot: raw})
 	return v.State, err
 }
+
+// Reveal implements [ballot.Registry].
+func (n booth) Reveal(ctx context.Context, id Digest) error { return n.sealing.reveal(ctx, id) }

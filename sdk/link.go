@@ -28,9 +28,10 @@ type link struct {
 	crew    *crew
 	lore    atomic.Pointer[lore]
 	nodes   atomic.Pointer[nodes]
-	news    *bell // rung when a node says that something changed
+	news    *bell // rung when a node says that decisions have opened
 
-	learning learning
+	following following // of decisions
+	learning  learning
 
 	dial  func(ctx context.Context) (*session, error)
 	moved func(to *session) error // has what was subscribed to subscribed to at a new session

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/seed-3e86d5b2/conclave/audit"
 	"github.com/seed-3e86d5b2/conclave/discovery"
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/control"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/internal/proof"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 	"github.com/seed-3e86d5b2/conclave/policy"
 	"github.com/seed-3e86d5b2/conclave/trust"
@@ -18,12 +20,45 @@ import (
 // lore is what was verified of a realm: who runs it, by which policy, and the newest head shown.
 type lore struct {
 	authority *identity.Authority
-	policy    policy.Policy
-	head      wire.Verified[audit.Head] // zero before the first command
-	addresses []string                  // of its nodes, as the node asked believes: unsigned
+	policy    policy.Policy                 // in force
+	policies  []wire.Digest                 // of all policies since the genesis, oldest first
+	rules     map[wire.Digest]policy.Policy // the same, by digest
+	head      wire.Verified[audit.Head]     // zero before the first command
+	addresses []string                      // of its nodes, as the node asked believes: unsigned
 }
 
-var errPolicy = fault.New(fault.BadSignature, "sdk: the node's policy is not the one that the genesis names")
+var errPolicy = fault.New(fault.BadSignature, "sdk: the node's policy is not the one that the genesis names, nor has it followed that one")
+
+// ungoverned is the refusal of a realm whose policies do not lead back to its genesis.
+func ungoverned(err error) error { return fmt.Errorf("realm: %w: %w", errPolicy, err) }
+
+// govern takes the policies that a node has shown to follow the genesis.
+func (l *lore) govern(policies []policy.Policy) {
+	l.rules = map[wire.Digest]policy.Policy{}
+	for _, p := range policies {
+		digest := p.Digest()
+		l.policy, l.policies, l.rules[digest] = p, append(l.policies, digest), p
+	}
+}
+
+// inForce names the policy in force.
+func (l lore) inForce() wire.Digest {
+	if len(l.policies) == 0 {
+		return wire.Digest{}
+	}
+	return l.policies[len(l.policies)-1]
+}
+
+var errNewPolicy = fault.New(fault.Superseded, "sdk: by a policy that this process has not heard of")
+
+// ruledBy returns the policy that an opening names.
+func (l lore) ruledBy(digest wire.Digest) (policy.Policy, error) {
+	p, ok := l.rules[digest]
+	if !ok {
+		return policy.Policy{}, otherNodes{errNewPolicy}
+	}
+	return p, nil
+}
 
 // learn asks a node for the realm's foundations and verifies them from the realm id, and that they follow what was
 // verified before, which may be nil.
@@ -37,12 +72,11 @@ func learn(ctx context.Context, client *control.Client, realm wire.Realm, before
 		return lore{}, fmt.Errorf("realm: %w", err)
 	}
 	l := lore{authority: a, addresses: addressesOf(r.Nodes, a)}
-	if wire.Hash(r.Policy) != a.Policy {
-		return lore{}, errPolicy
+	policies, err := proof.FollowPolicies(a, r.Policy, r.Policies, r.Operators, r.Keys)
+	if err != nil {
+		return lore{}, ungoverned(err)
 	}
-	if l.policy, err = policy.Parse(r.Policy); err != nil {
-		return lore{}, err
-	}
+	l.govern(policies)
 	if len(r.Head) > 0 {
 		if l.head, err = audit.VerifyHead(r.Head, a); err != nil {
 			return lore{}, fmt.Errorf("realm: %w", err)
@@ -76,9 +110,13 @@ func continues(r control.Realm, known *identity.Authority) error {
 	return nil
 }
 
-// follows refuses a head that is older than what was verified before: a node must not take an agent back to a past that
-// it has left.
+// follows refuses a head or a policy that is older than what was verified before: a node must not take an agent back to a
+// past that it has left.
 func (l lore) follows(before *lore) error {
+	known := len(before.policies)
+	if len(l.policies) < known || !slices.Equal(l.policies[:known], before.policies) {
+		return fmt.Errorf("realm: %w: policy %d was seen", identity.ErrRollback, known)
+	}
 	if before.head.IsZero() {
 		return nil
 	}
@@ -92,7 +130,8 @@ func (l lore) follows(before *lore) error {
 	return nil
 }
 
-// otherNodes is the refusal of a statement that other nodes have signed than a majority of the newest roster known.
+// otherNodes is the refusal of a statement that other nodes have signed than a majority of the newest roster known, or that
+// is by another policy than those known.
 type otherNodes struct{ error }
 
 // Unwrap returns why.

@@ -136,6 +136,7 @@ func (s *session) onConnected() {
 	a := s.agent
 	s.presence.current.Store(false)
 	a.circle.instances.clear()
+	a.link.following.missed()
 	a.link.news.ring()
 	s.up.ring()
 	if s.begun.Load() && !a.crew.chore(s.comeBack) {
@@ -193,7 +194,8 @@ func (s *session) onHint(subject string, data []byte) {
 	if slices.ContainsFunc(h.Members, func(id identity.ID) bool { return id.Role() == identity.Node }) {
 		a.link.learning.soon(s)
 	}
-	if len(h.Decisions) > 0 {
+	a.link.following.told(h)
+	if len(h.Opened) > 0 || h.More {
 		a.link.news.ring()
 	}
 }

@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/seed-3e86d5b2/conclave/audit"
@@ -36,7 +37,11 @@ func verifyView(v control.DecisionView, l lore, now int64) (ballot.View, error) 
 	if proposal.ID() != v.ID || v.Opening.Proposal != v.ID || v.Opening.Action != p.Action.Digest() {
 		return ballot.View{}, consensus.ErrOtherDecision
 	}
-	if err := proof.CheckOpening(l.policy, p, v.Opening); err != nil {
+	rules, err := l.ruledBy(v.Opening.Policy)
+	if err != nil {
+		return ballot.View{}, err
+	}
+	if err := proof.CheckOpening(rules, p, v.Opening); err != nil {
 		return ballot.View{}, err
 	}
 	ticket, _, err := verifyPrincipal(v.Principal, l, now)
@@ -50,32 +55,91 @@ func verifyView(v control.DecisionView, l lore, now int64) (ballot.View, error) 
 	if err := identity.VerifyFormerKey(l.authority.Realm, p.Proposer, v.Principal.Successions, v.Opening.Key); err != nil {
 		return ballot.View{}, fmt.Errorf("proposer: %w", err)
 	}
-	out := ballot.View{
-		ID: v.ID, Action: p.Action, Executor: p.Executor, Class: v.Opening.Class.String(), Reason: p.Reason, Alone: v.Opening.Alone,
-		Rule:     v.Opening.Rule.String(),
-		Proposer: ballot.Proposer{ID: t.Principal, Name: t.Name, Operator: t.Operator, Level: t.Level, Status: t.Status.String()},
-		State:    control.Standing(v.Verdict, v.Consumed, v.Report, v.Reported), Detail: v.Report.Detail,
-		Opened: time.UnixMilli(v.Opening.Opened), Deadline: time.UnixMilli(v.Opening.Deadline),
-		ActionHash: v.Opening.Action, Opening: v.Opening.Digest(),
-	}
-	for _, voter := range v.Opening.Voters {
-		out.Voters = append(out.Voters, voter.ID)
-	}
-	out.Ballots, err = verifyBallots(v.Ballots, l.authority.Realm, v.Opening)
-	return out, err
+	out := shown(v, p)
+	out.Proposer = ballot.Proposer{ID: t.Principal, Name: t.Name, Operator: t.Operator, Level: t.Level, Status: t.Status.String()}
+	return out, count(&out, v, l.authority.Realm)
 }
 
-func verifyBallots(raws [][]byte, realm wire.Realm, opening consensus.Opening) ([]ballot.Cast, error) {
-	var cast []ballot.Cast
-	for _, raw := range raws {
-		b, err := consensus.VerifyBallot(raw, realm, opening)
-		if err != nil {
-			return nil, fmt.Errorf("ballot: %w", err)
-		}
-		s := b.Statement()
-		cast = append(cast, ballot.Cast{
-			Voter: s.Voter, Vote: s.Vote.String(), Confidence: s.Confidence, Reason: s.Reason,
+// shown returns what a view says besides the proposer and the ballots.
+func shown(v control.DecisionView, p consensus.Proposal) ballot.View {
+	o := v.Opening
+	out := ballot.View{
+		ID: v.ID, Action: p.Action, Executor: p.Executor, Class: o.Class.String(), Sum: o.Sum, Reason: p.Reason, Alone: o.Alone,
+		Beneficiaries: p.Beneficiaries, NotBefore: moment(p.NotBefore), Permit: p.Permit, Rule: o.Rule.String(), Policy: o.Policy,
+		Emergency: o.Emergency, Secret: secret(o), Voters: votersOf(o), Cancelled: v.Reason, Used: v.Used,
+		Opened: time.UnixMilli(o.Opened), Deadline: time.UnixMilli(o.Deadline), From: moment(v.Verdict.From),
+		Until: moment(v.Verdict.Until), ActionHash: o.Action, Opening: o.Digest(),
+	}
+	if out.Secret {
+		out.CommitsUntil, out.RevealsUntil = moment(o.CommitsUntil()), moment(o.RevealsUntil())
+	}
+	var last control.Use
+	for _, u := range v.Uses {
+		last = u
+		out.Detail = u.Report.Detail
+		out.Uses = append(out.Uses, ballot.Use{
+			Number: u.Consumption.Use, At: moment(u.Consumption.At), Action: u.Consumption.Action, State: u.Standing(),
+			Detail: u.Report.Detail,
 		})
 	}
-	return cast, nil
+	out.State = control.Standing(v.Verdict, p.Permit, v.Used, last)
+	if s := v.Settled; s != nil {
+		out.Settled = &ballot.Settlement{Right: s.Right, Detail: s.Detail, By: s.By, At: moment(s.At)}
+	}
+	for i, e := range out.Voters {
+		out.Voters[i].Committed = slices.Contains(v.Committed, e.ID)
+		out.Voters[i].Voted = slices.Contains(v.Voted, e.ID)
+		out.Voters[i].Void = slices.Contains(v.Void, e.ID)
+	}
+	return out
+}
+
+// moment returns a time in Unix milliseconds; the zero time for none.
+func moment(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms)
+}
+
+// secret reports whether agents commit to their ballots first.
+func secret(o consensus.Opening) bool { return o.Rule.Commit > 0 && !o.Alone && !o.Emergency }
+
+func votersOf(o consensus.Opening) []ballot.Voter {
+	voters := make([]ballot.Voter, len(o.Voters))
+	for i, v := range o.Voters {
+		voters[i] = ballot.Voter{
+			ID: v.ID, Operator: v.Operator, Level: identity.Level(v.Level), Weight: v.Weight, Family: v.Family,
+			Calibration: v.Calibration, Silenced: v.Silenced,
+		}
+	}
+	return voters
+}
+
+// count adds the ballots that the node shows, each verified, and how sure they are together. Those of voters that the node
+// says are void are shown and not counted.
+func count(out *ballot.View, v control.DecisionView, realm wire.Realm) error {
+	var counted []wire.Verified[consensus.Ballot]
+	for _, raw := range v.Ballots {
+		b, err := consensus.VerifyBallot(raw, realm, v.Opening)
+		if err != nil {
+			return fmt.Errorf("ballot: %w", err)
+		}
+		s := b.Statement()
+		out.Ballots = append(out.Ballots, ballot.Cast{
+			Voter: s.Voter, Vote: s.Vote.String(), Confidence: s.Confidence, Reason: s.Reason,
+		})
+		if !slices.Contains(v.Void, s.Voter) {
+			counted = append(counted, b)
+		}
+	}
+	if len(counted) == 0 {
+		return nil
+	}
+	sure, err := consensus.Confidence(v.Opening, counted)
+	if err != nil {
+		return fmt.Errorf("ballots: %w", err)
+	}
+	out.Confidence = sure
+	return nil
 }

@@ -75,7 +75,8 @@ func TestForgedViewsAreNotShown(t *testing.T) {
 		}
 		before := l.worker
 		l.worker = w.Rotate(l.worker)
-		known := lore{authority: w.Ledger.Authority(), policy: w.Policy}
+		known := lore{authority: w.Ledger.Authority()}
+		known.govern([]policy.Policy{w.Policy})
 
 		v, err := verifyView(l.view(d.Proposal, opening), known, time.Now().UnixMilli())
 		if err != nil || v.Executor != l.worker.ID() || v.Proposer.ID != l.worker.ID() {
@@ -96,7 +97,7 @@ func TestForgedViewsAreNotShown(t *testing.T) {
 				o.Operator = w.Roots[2].ID() // so that its own operator may vote
 				o.Voters = nil
 				for _, root := range w.Roots[:2] {
-					o.Voters = append(o.Voters, consensus.Voter{ID: root.ID(), Key: root.Public(), Operator: root.ID(), Weight: 1})
+					o.Voters = append(o.Voters, consensus.Voter{ID: root.ID(), Key: root.Public(), Operator: root.ID(), Weight: 1, Calibration: 1000})
 				}
 				slices.SortFunc(o.Voters, func(x, y consensus.Voter) int { return x.ID.Compare(y.ID) })
 			}, fault.Misaddressed},

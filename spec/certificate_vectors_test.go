@@ -20,7 +20,10 @@ func certificateVectors() *group {
 	g.honest()
 	g.parts()
 	g.policies()
+	g.replaced()
 	g.classes()
+	g.sums()
+	g.emergencies()
 	g.electorates()
 	g.parties()
 	g.people()
@@ -28,6 +31,7 @@ func certificateVectors() *group {
 	g.votes()
 	g.verdicts()
 	g.uses()
+	g.permits()
 	return g.group
 }
 
@@ -41,6 +45,9 @@ func (g certified) honest() {
 	g.ok("ok-solo", w.Certificate(o.Proposal), under(w.Realm))
 	g.ok("ok-standard", g.approved)
 	g.ok("ok-alone", g.alone)
+	g.ok("ok-permit", g.permit)
+	g.ok("ok-sum", g.refund)
+	g.ok("ok-emergency", g.urgent)
 	g.ok("ok-recorded-anew", g.lie(func(*certificate) {}))
 	g.ok("ok-voter-enrolled", g.invent(voterOf(fresh, g.d.ID()), fresh.Key(), func(c *certificate) {
 		c.Enrolments = append(slices.Clone(c.Enrolments), g.enrolled(fresh, g.d.ID(), g.d.Key()))
@@ -61,7 +68,8 @@ func (g certified) honest() {
 // parts are certificates one part of which is not what it should be.
 func (g certified) parts() {
 	other := ledgertest.New(generator{}, ledgertest.Preset(generator{}, policy.Solo), 1, 1)
-	g.with("version", "certificate-version", fault.Version, func(c *certificate) { c.Version = 1 })
+	g.with("version", "certificate-version", fault.Version, func(c *certificate) { c.Version = 2 })
+	g.with("version-0", "certificate-version", fault.Version, func(c *certificate) { c.Version = 0 })
 	g.with("too-large", "certificate-size", fault.TooLarge, func(*certificate) {}, zeros(consensus.MaxCertificate))
 	g.with("realm", "certificate-realm", fault.WrongRealm, func(c *certificate) { c.Realm = wire.Realm{1} })
 	g.with("genesis-of-another-realm", "genesis-realm", fault.WrongRealm, func(c *certificate) { c.Genesis = other.Genesis })
@@ -131,7 +139,7 @@ func (g certified) classes() {
 	lie("deadline-stretched", "certificate-deadline", func(c *certificate) { c.Opening.Deadline++ })
 	lie("opened-before-time", "certificate-opened", func(c *certificate) {
 		c.Opening.Opened, c.Opening.Deadline = 0, c.Opening.Rule.Deadline
-		c.Verdict.At, c.Verdict.Until = 1, 1+c.Opening.Rule.Window
+		c.Verdict.At, c.Verdict.From, c.Verdict.Until = 1, 1, 1+c.Opening.Rule.Window
 	})
 	denied := changed(g.Policy, func(p *policy.Policy) {
 		p.Kinds = append(slices.Clone(p.Kinds), policy.Kind{Pattern: "weapon.*", Class: consensus.R3, Deny: true})
@@ -155,7 +163,11 @@ func (g certified) classes() {
 // electorates are voters that may not vote, or weigh too much, and proposers that do not decide alone.
 func (g certified) electorates() {
 	weigh := func(name, check string, who identity.ID, change func(*consensus.Voter)) {
-		g.no(name, check, fault.Denied, g.lie(func(c *certificate) {
+		code := fault.Denied
+		if check == "certificate-family" {
+			code = fault.Malformed
+		}
+		g.no(name, check, code, g.lie(func(c *certificate) {
 			for i := range c.Opening.Voters {
 				if c.Opening.Voters[i].ID == who {
 					change(&c.Opening.Voters[i])
@@ -169,10 +181,7 @@ func (g certified) electorates() {
 	weigh("level-above-the-ladder", "certificate-weight", g.reviewer.ID(), func(v *consensus.Voter) { v.Level = 256 + 3 })
 	g.no("executor-votes", "certificate-executor", fault.Denied, g.lie(func(c *certificate) {
 		p := g.Proposal(g.worker.ID(), g.reviewer.ID(), "process.exec")
-		c.Proposal = g.SignAlone(p, g.worker.Key())
-		c.Opening.Proposal, c.Opening.Action = idOf(g.Realm, p), p.Action.Digest()
-		c.Opening.Opened, c.Opening.Deadline = g.Now-1000, g.Now-1000+c.Opening.Rule.Deadline
-		c.Verdict.Proposal = c.Opening.Proposal
+		g.propose(c, p, g.worker)
 	}))
 	g.no("proposers-operator-votes", "eligible-own", fault.Malformed, g.lie(func(c *certificate) {
 		c.Opening.Voters = voters(append(c.Opening.Voters, voterOf(g.a, g.a.ID()))...)
@@ -194,6 +203,22 @@ func (g certified) electorates() {
 		c.Verdict.Proposal = c.Opening.Proposal
 	}
 	alone("person-alone", "alone-agent", person)
+	alone("permit-alone", "alone-permit", func(c *certificate) {
+		p := g.Proposal(g.worker.ID(), g.worker.ID(), "db.read")
+		p.Permit = &consensus.Permit{Uses: 2, Until: p.Issued + hour}
+		g.propose(c, p, g.worker)
+		c.Verdict.Until = p.Permit.Until
+	})
+	gaining := func(name string, who identity.ID) {
+		g.no(name, "certificate-beneficiary", fault.Denied, g.lie(func(c *certificate) {
+			p := g.Proposal(g.worker.ID(), g.worker.ID(), "process.exec")
+			p.Beneficiaries = []identity.ID{who}
+			g.propose(c, p, g.worker)
+		}))
+	}
+	gaining("beneficiary-votes", g.auditor.ID())
+	gaining("beneficiarys-agent-votes", g.d.ID())
+	weigh("family-that-is-no-name", "certificate-family", g.auditor.ID(), func(v *consensus.Voter) { v.Family = "no family" })
 }
 
 // parties are agents for whose key nobody vouches.
@@ -309,7 +334,7 @@ func (g certified) votes() {
 	with("no-ballots", "certificate-approved", fault.NoQuorum, func(*certificate) [][]byte { return nil })
 	with("ballots-too-few", "certificate-approved", fault.NoQuorum, func(c *certificate) [][]byte { return c.Ballots[:1] })
 	with("ballot-rejects", "certificate-approved", fault.NoQuorum, func(c *certificate) [][]byte {
-		return [][]byte{c.Ballots[0], g.ballot(c, g.b, consensus.Reject)}
+		return [][]byte{g.ballot(c, g.auditor, consensus.Approve), g.ballot(c, g.b, consensus.Reject)}
 	})
 	with("ballot-forged", "signature", fault.BadSignature, by(identity.NewSigner(g.c.ID(), g.Nodes[0].Key())))
 	with("ballot-by-superseded-key", "signature", fault.BadSignature, func(c *certificate) [][]byte {
@@ -334,15 +359,19 @@ func (g certified) verdicts() {
 	lie := func(name, check string, code fault.Code, change func(v *consensus.Verdict, o consensus.Opening)) {
 		g.no(name, check, code, g.lie(func(c *certificate) { change(&c.Verdict, c.Opening) }))
 	}
-	from := func(v *consensus.Verdict, o consensus.Opening, time int64) { v.At, v.Until = time, time+o.Rule.Window }
+	from := func(v *consensus.Verdict, o consensus.Opening, time int64) {
+		v.At, v.From, v.Until = time, time, time+o.Rule.Window
+	}
 	lie("verdict-of-another", "verdict-proposal", fault.Misaddressed, func(v *consensus.Verdict, _ consensus.Opening) { v.Proposal[0] ^= 1 })
 	lie("verdict-open", "verdict-state", fault.Misaddressed, func(v *consensus.Verdict, _ consensus.Opening) { v.State = consensus.Open })
+	lie("from-too-early", "verdict-from", fault.Misaddressed, func(v *consensus.Verdict, _ consensus.Opening) { v.From-- })
 	lie("until-stretched", "verdict-until", fault.Misaddressed, func(v *consensus.Verdict, _ consensus.Opening) { v.Until++ })
 	lie("verdict-before-opening", "verdict-opened", fault.Expired, func(v *consensus.Verdict, o consensus.Opening) { from(v, o, o.Opened-1) })
 	lie("verdict-at-the-deadline", "verdict-deadline", fault.Expired, func(v *consensus.Verdict, o consensus.Opening) { from(v, o, o.Deadline) })
 	g.with("verdict-not-recorded", "leaf-result", fault.BadSignature, func(c *certificate) { c.Decided = c.Opened })
 	g.no("alone-verdict-later", "alone-verdict", fault.Misaddressed, changed(g.alone, func(c *certificate) {
 		c.Verdict.At++
+		c.Verdict.From++
 		c.Verdict.Until++
 	}))
 }

@@ -24,10 +24,18 @@ type court struct {
 	worker, reviewer, auditor identity.Signer // L3 agents of a, b, d
 	approved                  certificate     // of the worker's process.exec, by auditor and b
 	alone                     certificate     // of the worker's db.read
+	permit                    certificate     // of three runs of process.exec, as covered tells
+	refund                    certificate     // of a sum that the policy classes, by b and c
+	urgent                    certificate     // of the worker's service.stop, an emergency, by b and c
 }
 
 func newCourt() *court {
-	w := ledgertest.New(generator{}, ledgertest.Preset(generator{}, policy.Standard), 3, 3)
+	rules := ledgertest.Preset(generator{}, policy.Standard)
+	rules.Kinds = slices.Insert(rules.Kinds, 6, policy.Kind{
+		Pattern: "payments.refund", Class: consensus.R1, Window: 60 * ledgertest.Minute,
+		Steps: []policy.Step{{Above: 100, Class: consensus.R2}, {Above: 1000, Class: consensus.R3}},
+	})
+	w := ledgertest.New(generator{}, rules, 3, 3)
 	t := &court{World: w, a: w.Roots[0], b: w.Roots[1], c: w.Roots[2]}
 	t.d = w.Rotate(w.Operator("second", t.a, t.b))
 	t.worker = w.Agent(t.a, "worker", identity.Journeyer)
@@ -39,7 +47,38 @@ func newCourt() *court {
 	w.Cast(t.auditor, o, consensus.Approve)
 	w.Cast(t.b, o, consensus.Approve)
 	t.approved, t.alone = w.Certificate(o.Proposal), w.Certificate(read.Proposal)
+	t.permit = t.decided("process.exec", func(p *consensus.Proposal) {
+		p.NotBefore = w.Now + ledgertest.Minute
+		p.Action = consensus.Action{
+			Kind: "process.exec", Target: "host-1", Amount: 5, Rollback: "run it again",
+			Params: []consensus.Param{{Name: "argv", Values: []string{"make", "release"}}},
+		}
+		p.Permit = &consensus.Permit{
+			Uses: 3, Until: w.Now + 60*ledgertest.Minute, Targets: []string{"host-2", "lab-*"},
+			Open: []consensus.Param{{Name: "cwd", Values: []string{"/srv", "/srv/*"}}},
+		}
+	})
+	t.refund = t.decided("payments.refund", func(p *consensus.Proposal) {
+		p.Action.Amount, p.Permit = 60, &consensus.Permit{Uses: 3, Until: w.Now + 60*ledgertest.Minute}
+	})
+	t.urgent = t.decided("service.stop", func(p *consensus.Proposal) { p.Emergency = true })
 	return t
+}
+
+// decided is the certificate of a proposal of the worker's that b and c approve.
+func (t *court) decided(kind string, change func(*consensus.Proposal)) certificate {
+	o := t.Propose(t.worker, t.worker.ID(), kind, change)
+	t.Cast(t.b, o, consensus.Approve)
+	t.Cast(t.c, o, consensus.Approve)
+	return t.Certificate(o.Proposal)
+}
+
+// covered is an action that the permit allows.
+func covered() consensus.Action {
+	return consensus.Action{
+		Kind: "process.exec", Target: "lab-7", Amount: 4, Rollback: "run it again",
+		Params: []consensus.Param{{Name: "argv", Values: []string{"make", "release"}}, {Name: "cwd", Values: []string{"/srv/a", "/srv"}}},
+	}
 }
 
 // record has all nodes sign that the certificate's opening and verdict are what the registry recorded.
@@ -79,10 +118,13 @@ func (t *court) ballot(c *certificate, by identity.Signer, vote consensus.Vote) 
 
 // lie edits the certificate, and has the voters and all nodes sign what it says now: what nodes can do that lie.
 func (t *court) lie(change func(*certificate)) certificate {
-	c := t.approved
+	return t.lieOn(t.approved, change, t.auditor, t.b)
+}
+
+func (t *court) lieOn(c certificate, change func(*certificate), by ...identity.Signer) certificate {
 	c.Opening.Voters = slices.Clone(c.Opening.Voters)
 	change(&c)
-	t.ballots(&c, t.auditor, t.b)
+	t.ballots(&c, by...)
 	t.record(&c)
 	return c
 }
@@ -122,9 +164,9 @@ func (t *court) enrolled(agent identity.Signer, operator identity.ID, by wire.Ke
 }
 
 func voterOf(s identity.Signer, operator identity.ID) consensus.Voter {
-	v := consensus.Voter{ID: s.ID(), Key: s.Public(), Operator: operator, Weight: 1}
+	v := consensus.Voter{ID: s.ID(), Key: s.Public(), Operator: operator, Weight: 1, Calibration: 1000}
 	if !v.Person() {
-		v.Level = 3
+		v.Level, v.Calibration = 3, 700
 	}
 	return v
 }
@@ -163,4 +205,13 @@ func (g certified) no(name, check string, code fault.Code, c certificate, edits 
 // with refuses the approved certificate, edited and not recorded anew.
 func (g certified) with(name, check string, code fault.Code, change func(*certificate), edits ...func(*vector)) {
 	g.no(name, check, code, changed(g.approved, change), edits...)
+}
+
+// propose puts another proposal into the certificate, with the opening and verdict that the registry would have given it.
+func (t *court) propose(c *certificate, p consensus.Proposal, by identity.Signer) {
+	c.Proposal = t.SignAlone(p, by.Key())
+	o := &c.Opening
+	o.Proposal, o.Action, o.Key = idOf(t.Realm, p), p.Action.Digest(), by.Public()
+	o.Deadline = o.Opened + o.Rule.Deadline
+	c.Verdict = consensus.NewVerdict(p, *o, consensus.Approved, c.Verdict.At)
 }

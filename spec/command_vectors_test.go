@@ -139,7 +139,8 @@ func (g commands) common() {
 		}
 		return quarantine(t, func(c *registry.Command) { c.Expect = m.Changed })
 	})
-	g.no("version", "command-version", fault.Version, as(func(c *registry.Command) { c.Version = 1 }))
+	g.no("version", "command-version", fault.Version, as(func(c *registry.Command) { c.Version = 2 }))
+	g.no("version-0", "command-version", fault.Version, as(func(c *registry.Command) { c.Version = 0 }))
 	g.no("no-time", "command-issued", fault.Malformed, as(func(c *registry.Command) { c.Issued = 0; c.Expires = 1 }))
 	g.no("no-life", "command-expires", fault.Malformed, as(func(c *registry.Command) { c.Expires = c.Issued }))
 	g.no("long-life", "command-longest", fault.Malformed, as(func(c *registry.Command) { c.Expires++ }))

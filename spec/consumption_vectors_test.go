@@ -14,16 +14,19 @@ import (
 func consumptionVectors() *group {
 	t := newCourt()
 	honest := consensus.Consumption{
-		Proposal: t.alone.Opening.Proposal, Executor: t.worker.ID(), Store: ledgertest.Store, First: true, At: t.alone.Verdict.At,
+		Proposal: t.alone.Opening.Proposal, Executor: t.worker.ID(), Store: ledgertest.Store, Use: 1, At: t.alone.Verdict.At,
+		Action: t.alone.Opening.Action,
 	}
 	type claim = consensus.Consumption
+	other := consensus.Action{Kind: "db.read", Target: "things/other"}
+	uncovered := changed(honest, func(c *claim) { c.Action = other.Digest() })
 	// shown is the context in which nodes have signed that the registry answered so.
 	shown := func(c claim, by ...identity.Signer) consumptionContext {
 		first, answer := audit.Leaf{Index: 1}, audit.Leaf{Index: 2, Result: wire.Hash(encode(c))}
 		leaves := []merkle.Hash{first.Hash(), answer.Hash()}
 		head := audit.Head{Version: 1, Size: 2, Root: wire.Digest(merkle.Root(leaves)), Time: t.Now, State: wire.Digest{1}}
 		certificate := changed(t.alone, func(c *certificate) { t.record(c) }) // under a head of two leaves
-		return consumptionContext{encode(certificate), encode(audit.Receipt{
+		return consumptionContext{Certificate: encode(certificate), Receipt: encode(audit.Receipt{
 			Inclusion: audit.Inclusion{Leaf: answer, Path: leaves[:1]}, Head: cosigned(t.Realm, head, ledgertest.Keys(by...)...),
 		})}
 	}
@@ -36,7 +39,23 @@ func consumptionVectors() *group {
 	with("of-another-decision", "consumption-proposal", fault.Misaddressed, func(c *claim) { c.Proposal = wire.Digest{1} })
 	with("by-another", "consumption-executor", fault.Misaddressed, func(c *claim) { c.Executor = t.reviewer.ID() })
 	with("for-another-store", "consumption-store", fault.Misaddressed, func(c *claim) { c.Store = [16]byte{8} })
-	with("not-the-first", "consumption-first", fault.Misaddressed, func(c *claim) { c.First = false })
+	with("use-of-nothing", "consumption-use", fault.Misaddressed, func(c *claim) { c.Use = 0 })
+	with("second-use", "consumption-use", fault.Misaddressed, func(c *claim) { c.Use = 2 })
+	g.refuse("for-an-action-that-is-not-covered", "consumption-covers", fault.Misaddressed, encode(uncovered),
+		knowing(changed(shown(uncovered, t.Nodes...), func(c *consumptionContext) { c.Action = encode(other) })))
+	permitted := consensus.Consumption{
+		Proposal: t.permit.Opening.Proposal, Executor: t.worker.ID(), Store: ledgertest.Store, Use: 3, At: t.permit.Verdict.At,
+		Action: covered().Digest(),
+	}
+	ofPermit := func(c claim) func(*vector) {
+		return knowing(changed(shown(c, t.Nodes...), func(known *consumptionContext) {
+			known.Certificate, known.Action = encode(changed(t.permit, func(c *certificate) { t.record(c) })), encode(covered())
+		}))
+	}
+	g.accept("ok-of-a-permit", encode(permitted), ofPermit(permitted))
+	fourth := changed(permitted, func(c *claim) { c.Use = 4 })
+	g.refuse("use-beyond-the-permit", "consumption-use", fault.Misaddressed, encode(fourth), ofPermit(fourth))
+	with("for-another-action", "consumption-action", fault.Misaddressed, func(c *claim) { c.Action = wire.Digest{1} })
 	with("before-approval", "consumption-at", fault.Expired, func(c *claim) { c.At-- })
 	with("after-the-window", "consumption-until", fault.Expired, func(c *claim) { c.At = t.alone.Verdict.Until })
 	g.refuse("not-recorded", "leaf-result", fault.BadSignature, encode(honest),

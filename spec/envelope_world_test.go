@@ -43,6 +43,11 @@ func newEnvelopeWorld() envelopeWorld {
 	if err != nil {
 		panic(err)
 	}
+	// These vectors stand as they were when the envelope was frozen, and the preset has grown since.
+	rules.Emergency = nil
+	for i := range rules.Classes {
+		rules.Classes[i].Confidence, rules.Classes[i].Commit = 0, 0
+	}
 	// Of these rights each vector lacks one: apprentices only call, observers read and publish reports.
 	rules.Levels[identity.Apprentice].Rights = trust.Rights{Call: []string{"*"}, Rate: 60, MaxPayload: 1024}
 	rules.Levels[identity.Apprentice].Alone = 0

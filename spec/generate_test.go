@@ -19,7 +19,7 @@ var generators = []func() *group{
 	admissionVectors, tokenVectors, enrolmentVectors,
 	credentialVectors, successionVectors, ticketVectors, envelopeVectors, batchVectors, frameVectors, encodingVectors,
 	presenceVectors, cardVectors, headVectors, inclusionVectors,
-	proposalVectors, openingVectors, ballotVectors, tallyVectors, commandVectors,
+	proposalVectors, openingVectors, ballotVectors, commitmentVectors, equivocationVectors, tallyVectors, commandVectors,
 	certificateVectors, consumptionVectors,
 }
 

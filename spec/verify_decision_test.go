@@ -46,6 +46,7 @@ type useContext struct {
 type consumptionContext struct {
 	Certificate hexBytes `json:"certificate"`
 	Receipt     hexBytes `json:"receipt"`
+	Action      hexBytes `json:"action,omitempty"` // what is about to be done, encoded; the proposal's if absent
 }
 
 func verifyCommand(v vector, raw []byte) error {
@@ -121,6 +122,29 @@ func verifyBallot(v vector, raw []byte) error {
 	return err
 }
 
+func verifyCommitment(v vector, raw []byte) error {
+	o, err := v.opening()
+	if err != nil {
+		return err
+	}
+	_, err = consensus.VerifyCommitment(raw, v.Realm, o)
+	return err
+}
+
+// verifyEquivocation reads two statements of the input, an array.
+func verifyEquivocation(v vector, raw []byte) error {
+	o, err := v.opening()
+	if err != nil {
+		return err
+	}
+	var two [2][]byte
+	if err := wire.Decode(raw, &two); err != nil {
+		return err
+	}
+	_, err = consensus.VerifyEquivocation(two[0], two[1], v.Realm, o)
+	return err
+}
+
 // verifyTally counts the ballots of the input, an array. Approval is ok.
 func verifyTally(v vector, raw []byte) error {
 	o, err := v.opening()
@@ -137,7 +161,7 @@ func verifyTally(v vector, raw []byte) error {
 			return err
 		}
 	}
-	state, err := consensus.Tally(o, ballots)
+	state, err := consensus.Tally(o, consensus.Poll{Ballots: ballots}, o.RevealsUntil())
 	switch {
 	case err != nil:
 		return err
@@ -182,5 +206,12 @@ func verifyConsumption(v vector, raw []byte) error {
 	if err := wire.Decode(c.Receipt, &receipt); err != nil {
 		return err
 	}
-	return verified.VerifyConsumption(consumption, receipt)
+	action := verified.Proposal().Statement().Action
+	if len(c.Action) > 0 {
+		action = consensus.Action{}
+		if err := wire.Decode(c.Action, &action); err != nil {
+			return err
+		}
+	}
+	return verified.VerifyConsumption(consumption, action, receipt)
 }

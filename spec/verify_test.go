@@ -25,14 +25,15 @@ var verifiers = map[string]func(v vector, raw []byte) error{
 	"head":       verifyHead,
 	"inclusion":  verifyInclusion,
 
-	// Provisional, v: 0.
-	"command":     verifyCommand,
-	"proposal":    verifyProposal,
-	"opening":     verifyOpening,
-	"ballot":      verifyBallot,
-	"tally":       verifyTally,
-	"certificate": verifyCertificate,
-	"consumption": verifyConsumption,
+	"command":      verifyCommand,
+	"proposal":     verifyProposal,
+	"opening":      verifyOpening,
+	"ballot":       verifyBallot,
+	"commitment":   verifyCommitment,
+	"equivocation": verifyEquivocation,
+	"tally":        verifyTally,
+	"certificate":  verifyCertificate,
+	"consumption":  verifyConsumption,
 }
 
 // chainContext is the statements that lead to the verifier's roster.

@@ -240,7 +240,7 @@ func TestGarbageIsRefusedByCode(t *testing.T) {
 func TestStandingHasAWordForEveryEnd(t *testing.T) {
 	seen := map[string]bool{}
 	for _, c := range standings {
-		got := control.Standing(c.verdict, c.consumed, c.report, c.reported)
+		got := control.Standing(c.verdict, nil, c.used, c.last)
 		if got != c.want {
 			t.Errorf("%+v: %s", c, got)
 		}
@@ -248,5 +248,10 @@ func TestStandingHasAWordForEveryEnd(t *testing.T) {
 	}
 	if len(seen) != len(standings) {
 		t.Errorf("%d words for %d ends", len(seen), len(standings))
+	}
+	for _, c := range permits {
+		if got := control.Standing(c.verdict, permit, c.used, c.last); got != c.want {
+			t.Errorf("a permit, %+v: %s", c, got)
+		}
 	}
 }

@@ -7,7 +7,6 @@ package control
 
 import (
 	"github.com/seed-3e86d5b2/conclave/audit"
-	"github.com/seed-3e86d5b2/conclave/consensus"
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
@@ -29,6 +28,9 @@ const (
 	OpDecision    Op = "decision"    // DecisionID → DecisionView
 	OpDecisions   Op = "decisions"   // Nothing → Decisions
 	OpCertificate Op = "certificate" // DecisionID → Certificate
+	OpUse         Op = "use"         // UseID → Used
+	OpDryRun      Op = "dryrun"      // DryRun → Outlook
+	OpPlan        Op = "plan"        // Plan → Planned
 	OpStatus      Op = "status"      // Nothing → Status
 	OpCluster     Op = "cluster"     // Nothing → Cluster
 	OpRoster      Op = "roster"      // PutRoster → Submitted, of operators only
@@ -56,11 +58,15 @@ type Reply struct {
 type Realm struct {
 	Genesis []byte      `cbor:"1,keyasint"`
 	Rosters [][]byte    `cbor:"2,keyasint,omitempty"`
-	Policy  []byte      `cbor:"3,keyasint"`
+	Policy  []byte      `cbor:"3,keyasint"`           // the one that the genesis names
 	Head    []byte      `cbor:"4,keyasint,omitempty"` // none before the first command
 	Node    identity.ID `cbor:"5,keyasint"`
 	Time    int64       `cbor:"6,keyasint"` // the node's clock, Unix milliseconds
 	Nodes   []Address   `cbor:"7,keyasint,omitempty"`
+
+	Policies  [][]byte `cbor:"8,keyasint,omitempty"`  // commands that replaced the policy since, oldest first
+	Operators [][]byte `cbor:"9,keyasint,omitempty"`  // commands that made operators of those who signed them
+	Keys      [][]byte `cbor:"10,keyasint,omitempty"` // successions of their keys
 }
 
 // Address is where a node of the roster takes connections of agents, as the node asked believes it. It proves nothing:
@@ -146,57 +152,10 @@ type Member struct {
 	Changed  uint64         `cbor:"10,keyasint" json:"changed"`
 	Joined   int64          `cbor:"11,keyasint" json:"joined"`
 	Reason   string         `cbor:"12,keyasint,omitempty" json:"reason,omitempty"`
-}
 
-// DecisionID names a decision by its id, by the first 4 bytes or more of it where only one has them, or by who
-// proposed it with which nonce.
-type DecisionID struct {
-	Prefix   []byte      `cbor:"1,keyasint,omitempty"`
-	Proposer identity.ID `cbor:"2,keyasint"`
-	Nonce    [16]byte    `cbor:"3,keyasint"`
-}
-
-// DecisionView is one decision. Proposal, ballots and opening are verified by the receiver; the rest is for display
-// until a certificate proves it.
-type DecisionView struct {
-	ID        wire.Digest           `cbor:"1,keyasint"`
-	Proposal  []byte                `cbor:"2,keyasint"`
-	Opening   consensus.Opening     `cbor:"3,keyasint"`
-	Opened    audit.Inclusion       `cbor:"4,keyasint"`
-	Head      []byte                `cbor:"5,keyasint"`
-	Ballots   [][]byte              `cbor:"6,keyasint,omitempty"`
-	Verdict   consensus.Verdict     `cbor:"7,keyasint"`
-	Consumed  consensus.Consumption `cbor:"8,keyasint"`
-	Report    registry.Report       `cbor:"9,keyasint"`
-	Reported  bool                  `cbor:"10,keyasint"`
-	Proposer  string                `cbor:"11,keyasint"` // its name
-	Principal Principal             `cbor:"12,keyasint"` // the proposer's
-}
-
-// Decisions lists decisions: those that are open, then those that have ended, the newest of each first.
-type Decisions struct {
-	Decisions []Summary `cbor:"1,keyasint,omitempty"`
-}
-
-// Summary is one line of the list, for display.
-type Summary struct {
-	ID       wire.Digest `cbor:"1,keyasint" json:"id"`
-	Kind     string      `cbor:"2,keyasint" json:"kind"`
-	Target   string      `cbor:"3,keyasint,omitempty" json:"target,omitempty"` // its beginning
-	Class    string      `cbor:"4,keyasint" json:"class"`
-	Proposer string      `cbor:"5,keyasint" json:"proposer"`
-	State    string      `cbor:"6,keyasint" json:"state"`
-	Ballots  uint64      `cbor:"7,keyasint" json:"ballots"`
-	Voters   uint64      `cbor:"8,keyasint" json:"voters"`
-	Opened   int64       `cbor:"9,keyasint" json:"opened"`
-	Deadline int64       `cbor:"10,keyasint" json:"deadline"`
-}
-
-// Certificate is an approved decision's certificate, encoded, and once it is consumed, the proof of that.
-type Certificate struct {
-	Certificate []byte                `cbor:"1,keyasint"`
-	Consumed    consensus.Consumption `cbor:"2,keyasint"`
-	Receipt     *audit.Receipt        `cbor:"3,keyasint,omitempty"`
+	Family      string `cbor:"13,keyasint,omitempty" json:"family,omitempty"`
+	Calibration uint64 `cbor:"14,keyasint,omitempty" json:"calibration_per_mille,omitempty"` // of an agent
+	Settled     uint64 `cbor:"15,keyasint,omitempty" json:"settled_votes,omitempty"`
 }
 
 // Status is how a node is.
@@ -217,6 +176,18 @@ type Status struct {
 	Address string      `cbor:"14,keyasint" json:"address"`
 	Stopped string      `cbor:"15,keyasint,omitempty" json:"stopped,omitempty"` // why commands are refused
 	Monitor string      `cbor:"16,keyasint,omitempty" json:"metrics,omitempty"` // address of metrics and health, on the node's machine only
+
+	Policy   wire.Digest `cbor:"17,keyasint" json:"policy_digest"`
+	Policies uint64      `cbor:"18,keyasint,omitempty" json:"policies,omitempty"` // how often the policy was replaced
+	Reviews  []Review    `cbor:"19,keyasint,omitempty" json:"reviews,omitempty"`
+}
+
+// Review is an emergency decision that waits to be settled.
+type Review struct {
+	Decision wire.Digest `cbor:"1,keyasint" json:"decision"`
+	At       int64       `cbor:"2,keyasint" json:"approved"` // log time, Unix milliseconds
+	Due      int64       `cbor:"3,keyasint" json:"due"`
+	Over     bool        `cbor:"4,keyasint,omitempty" json:"overdue,omitempty"` // there are no other emergencies until it is settled
 }
 
 // Cluster is what a node knows of the realm's nodes: unsigned, for display.
@@ -255,6 +226,10 @@ type Hint struct {
 	Size      uint64        `cbor:"1,keyasint"` // commands applied
 	Decisions []wire.Digest `cbor:"2,keyasint,omitempty"`
 	Members   []identity.ID `cbor:"3,keyasint,omitempty"`
+
+	Opened    []wire.Digest `cbor:"4,keyasint,omitempty"` // of the decisions, those that wait for votes since now
+	Revealing []wire.Digest `cbor:"5,keyasint,omitempty"` // those whose ballots may be revealed
+	More      bool          `cbor:"6,keyasint,omitempty"` // others have changed too
 }
 
 // Err returns the reply's refusal as an error with its code, or nil.
@@ -263,20 +238,4 @@ func (r Reply) Err() error {
 		return nil
 	}
 	return &fault.Error{Code: r.Code, Message: r.Message, Hint: r.Hint}
-}
-
-// Standing is the word for where a decision is: open, approved, rejected, expired, consumed, executed, failed or
-// uncertain.
-func Standing(v consensus.Verdict, c consensus.Consumption, r registry.Report, reported bool) string {
-	switch {
-	case c.Use == 0:
-		return v.State.String()
-	case !reported:
-		return "consumed"
-	case r.Uncertain:
-		return "uncertain"
-	case !r.OK:
-		return "failed"
-	}
-	return "executed"
 }

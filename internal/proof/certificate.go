@@ -10,7 +10,6 @@ import (
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
-	"github.com/seed-3e86d5b2/conclave/policy"
 )
 
 // Check is one named step of a verification.
@@ -58,50 +57,85 @@ type Trust struct {
 
 // Errors that only a whole check finds.
 var (
-	ErrPolicy    = fault.New(fault.Denied, "proof: not the policy that the genesis names")
+	ErrPolicy    = fault.New(fault.Denied, "proof: not the policy that the genesis names, nor one that replaced it")
 	ErrClass     = fault.New(fault.Denied, "proof: class, rule or electorate is not what the policy says")
 	ErrNoQuorum  = fault.New(fault.NoQuorum, "proof: the ballots do not meet the rule")
 	ErrUnvouched = fault.New(fault.Unknown, "proof: nobody vouches for a party's key")
 	ErrMismatch  = fault.New(fault.Misaddressed, "proof: the parts are not of one decision")
 	ErrAction    = fault.New(fault.Misaddressed, "proof: certificate for another action")
 	ErrAudience  = fault.New(fault.Misaddressed, "proof: certificate for another executor or spent store")
+	ErrEarly     = fault.New(fault.NotYet, "proof: too early to act on the certificate").
+			WithHint("wait until the time that it names, by the executor's clock")
 )
 
 // examination carries what the steps find out, in their order.
 type examination struct {
-	trust    Trust
-	raw      []byte
-	c        consensus.Certificate
-	a        *identity.Authority
-	policy   policy.Policy
-	proposal wire.Verified[consensus.Proposal]
-	head     wire.Verified[audit.Head]
+	trust     Trust
+	raw       []byte
+	known     *Verifier // nil: remembers nothing
+	c         consensus.Certificate
+	a         *identity.Authority
+	governed  reign
+	witnesses *witnesses // nil until a step needs them
+	chainID   wire.Digest
+	proposal  wire.Verified[consensus.Proposal]
+	head      wire.Verified[audit.Head]
 }
 
+// step is one predicate, with what it means in a sentence that begins with its name.
 type step struct {
-	name string
-	run  func(*examination) error
+	name  string
+	means string
+	run   func(*examination) error
 }
 
 // steps is the whole check of a certificate, in order.
 var steps = []step{
-	{"format", (*examination).format},
-	{"realm and rosters", (*examination).chain},
-	{"policy", (*examination).readPolicy},
-	{"head", (*examination).verifyHead},
-	{"opening recorded", (*examination).openingRecorded},
-	{"proposal", (*examination).verifyProposal},
-	{"class and rule", (*examination).recomputeClass},
-	{"electorate", (*examination).electorate},
-	{"parties vouched for", (*examination).vouched},
-	{"ballots", (*examination).ballots},
-	{"verdict recorded", (*examination).verdictRecorded},
+	{"format", "the one encoding of a certificate, of the realm that the verifier trusts", (*examination).format},
+	{
+		"realm and rosters",
+		"the genesis has the realm's id, and each roster follows the one before with the signatures it needs",
+		(*examination).readChain,
+	},
+	{
+		"policy",
+		"the policy is the genesis's, or each that replaced it was signed by as many operators as the one before asks for",
+		(*examination).readPolicy,
+	},
+	{"head", "a majority of the roster's nodes signed one state of the log", (*examination).verifyHead},
+	{"opening recorded", "exactly this opening stands in the log under that head", (*examination).openingRecorded},
+	{"proposal", "the proposer signed the proposal that the opening is of", (*examination).verifyProposal},
+	{"class", "the policy gives the action at least this class", (*examination).recomputeClass},
+	{"rule", "the policy gives the class this rule and deadline", (*examination).recomputeRule},
+	{
+		"electorate",
+		"nobody votes who may not, weights are the policy's, and the rule can be met",
+		(*examination).checkVoters,
+	},
+	{
+		"parties vouched for",
+		"operators that the genesis leads to vouch for every party's key and level",
+		(*examination).vouched,
+	},
+	{
+		"ballots",
+		"every ballot is signed by its voter for this opening, and together they meet the rule",
+		(*examination).ballots,
+	},
+	{
+		"verdict recorded",
+		"the approval stands in the log under that head, in time, with this window",
+		(*examination).verdictRecorded,
+	},
 }
 
 // VerifyCertificate checks a certificate from its bytes and the realm id. The report names each check; the error is
 // that of the first that failed.
 func VerifyCertificate(raw []byte, t Trust) (*Verified, Report, error) {
-	e := &examination{trust: t, raw: raw}
+	return (*Verifier)(nil).Verify(raw, t)
+}
+
+func (e *examination) verify() (*Verified, Report, error) {
 	report := Report{Checks: make([]Check, 0, len(steps))}
 	for _, s := range steps {
 		err := s.run(e)
@@ -123,26 +157,18 @@ func (e *examination) format() (err error) {
 	return err
 }
 
-func (e *examination) chain() (err error) {
-	e.a, err = identity.VerifyChain(e.trust.Realm, e.c.Genesis, e.c.Rosters, e.trust.Roster)
-	return err
-}
-
-func (e *examination) readPolicy() (err error) {
-	if wire.Hash(e.c.Policy) != e.a.Policy {
-		return ErrPolicy
-	}
-	if e.policy, err = policy.Parse(e.c.Policy); err != nil {
+func (e *examination) readChain() (err error) {
+	if e.a, err = e.authority(); err != nil {
 		return err
 	}
-	if e.policy.Preset == policy.Solo && !e.a.Solo {
-		return fmt.Errorf("%w: one person governs by it, and the realm is not solo", ErrPolicy)
+	if e.a.Number < e.trust.Roster {
+		return fmt.Errorf("%w: roster %d, seen %d", identity.ErrRollback, e.a.Number, e.trust.Roster)
 	}
 	return nil
 }
 
 func (e *examination) verifyHead() (err error) {
-	e.head, err = audit.VerifyHead(e.c.Head, e.a)
+	e.head, err = e.signedHead()
 	return err
 }
 
@@ -170,72 +196,23 @@ func (e *examination) verifyProposal() error {
 		return err
 	}
 	o := e.c.Opening
-	if o.Proposal != v.ID() || o.Action != v.Statement().Action.Digest() || o.Policy != e.a.Policy {
+	if o.Proposal != v.ID() || o.Action != v.Statement().Action.Digest() || o.Policy != wire.Hash(e.c.Policy) {
 		return ErrMismatch
 	}
 	e.proposal = v
 	return nil
 }
 
-// CheckOpening computes from the policy what a proposal needs and who may vote on it, and refuses an opening that says
-// otherwise, whatever head it stands under. It says nothing about signatures, nor about who its parties are.
-func CheckOpening(rules policy.Policy, p consensus.Proposal, o consensus.Opening) error {
-	if err := checkClass(rules, p, o); err != nil {
-		return err
-	}
-	return checkElectorate(rules, p, o)
-}
-
 func (e *examination) recomputeClass() error {
-	return checkClass(e.policy, e.proposal.Statement(), e.c.Opening)
+	return checkClass(e.governed.policy, e.proposal.Statement(), e.c.Opening)
 }
 
-func (e *examination) electorate() error {
-	return checkElectorate(e.policy, e.proposal.Statement(), e.c.Opening)
+func (e *examination) recomputeRule() error {
+	return checkRule(e.governed.policy, e.proposal.Statement(), e.c.Opening)
 }
 
-// checkClass computes class, rule and deadline from the action and the policy, whatever the registry said.
-func checkClass(rules policy.Policy, p consensus.Proposal, o consensus.Opening) error {
-	class, err := rules.Classify(p.Action, p.Class, o.Sum)
-	if err != nil {
-		return err
-	}
-	if class != o.Class || rules.Rule(class) != o.Rule {
-		return fmt.Errorf("%w: %s, not %s", ErrClass, class, o.Class)
-	}
-	if o.Opened <= 0 || o.Deadline <= o.Opened || o.Deadline != min(o.Opened+o.Rule.Deadline, p.Expires) {
-		return fmt.Errorf("%w: deadline", ErrClass)
-	}
-	return nil
-}
-
-// checkElectorate checks who could vote, or that the proposer's level decides alone.
-func checkElectorate(rules policy.Policy, p consensus.Proposal, o consensus.Opening) error {
-	if o.Alone {
-		alone := rules.Alone(level(o.Level), o.Class)
-		if p.Proposer.Role() != identity.Agent || !alone || len(o.Voters) != 0 {
-			return fmt.Errorf("%w: L%d does not decide %s alone", ErrClass, o.Level, o.Class)
-		}
-		return nil
-	}
-	for _, v := range o.Voters {
-		weight := uint64(1)
-		if !v.Person() {
-			weight = rules.Rights(level(v.Level)).Weight
-		}
-		if v.Weight != weight || v.ID == p.Executor && !v.Person() {
-			return fmt.Errorf("%w: weight of %s", ErrClass, v.ID)
-		}
-	}
-	return consensus.CheckElectorate(o, p.Proposer)
-}
-
-// level returns the level of a number, the lowest for one above the ladder: cut to a byte, it could be any.
-func level(n uint64) identity.Level {
-	if n > uint64(identity.Steward) {
-		return identity.Quarantined
-	}
-	return identity.Level(n)
+func (e *examination) checkVoters() error {
+	return checkElectorate(e.governed.policy, e.proposal.Statement(), e.c.Opening)
 }
 
 // ballots verifies every ballot and counts them again.
@@ -246,15 +223,16 @@ func (e *examination) ballots() error {
 		}
 		return nil
 	}
+	frozen := e.c.Opening.Freeze()
 	ballots := make([]wire.Verified[consensus.Ballot], len(e.c.Ballots))
 	for i, raw := range e.c.Ballots {
-		v, err := consensus.VerifyBallot(raw, e.a.Realm, e.c.Opening)
+		v, err := frozen.VerifyBallot(raw, e.a.Realm)
 		if err != nil {
 			return err
 		}
 		ballots[i] = v
 	}
-	state, err := consensus.Tally(e.c.Opening, consensus.Poll{Ballots: ballots}, e.c.Opening.RevealsUntil())
+	state, err := frozen.Tally(consensus.Poll{Ballots: ballots}, e.c.Opening.RevealsUntil())
 	if err != nil {
 		return err
 	}
@@ -264,10 +242,10 @@ func (e *examination) ballots() error {
 	return nil
 }
 
-// verdictRecorded checks that the registry recorded the approval, in time, and how long it holds.
+// verdictRecorded checks that the registry recorded the approval, in time, and from when and how long it holds.
 func (e *examination) verdictRecorded() error {
 	o, v := e.c.Opening, e.c.Verdict
-	if v.Proposal != o.Proposal || v.State != consensus.Approved || v.Until != v.At+o.Rule.Window {
+	if v != consensus.NewVerdict(e.proposal.Statement(), o, consensus.Approved, v.At) {
 		return ErrMismatch
 	}
 	if o.Alone {

@@ -84,7 +84,7 @@ func TestReportNamesEveryStep(t *testing.T) {
 	r := standard(t)
 	_, report, err := verify(t, r.Certificate(r.approved("process.exec").Proposal), proof.Trust{Realm: r.Realm})
 	wantErr(t, err, "")
-	want := []string{"format", "realm and rosters", "policy", "head", "opening recorded", "proposal", "class and rule",
+	want := []string{"format", "realm and rosters", "policy", "head", "opening recorded", "proposal", "class", "rule",
 		"electorate", "parties vouched for", "ballots", "verdict recorded"}
 	var got []string
 	for _, check := range report.Checks {
@@ -142,7 +142,7 @@ func spoilt(raw []byte) []byte {
 
 func TestPartsSpoilt(t *testing.T) {
 	run(t, "process.exec", []row{
-		{"version", func(t *testing.T, r realm, c *consensus.Certificate) { c.Version = 1 }, "format", fault.Version},
+		{"version", func(t *testing.T, r realm, c *consensus.Certificate) { c.Version = 0 }, "format", fault.Version},
 		{"genesis of another realm", func(t *testing.T, r realm, c *consensus.Certificate) {
 			c.Genesis = ledgertest.New(t, ledgertest.Preset(t, policy.Solo), 1, 1).Genesis
 		}, "realm and rosters", fault.WrongRealm},
@@ -218,7 +218,10 @@ func TestPartsSpoilt(t *testing.T) {
 			c.Ballots[1] = r.SignAlone(r.Ballot(r.b.ID(), o, consensus.Approve), r.b.Key())
 		}, "ballots", fault.Misaddressed},
 		{"a ballot that rejects", func(t *testing.T, r realm, c *consensus.Certificate) {
-			c.Ballots[1] = r.SignAlone(r.Ballot(r.b.ID(), c.Opening, consensus.Reject), r.b.Key())
+			c.Ballots = [][]byte{
+				r.SignAlone(r.Ballot(r.auditor.ID(), c.Opening, consensus.Approve), r.auditor.Key()),
+				r.SignAlone(r.Ballot(r.b.ID(), c.Opening, consensus.Reject), r.b.Key()),
+			}
 		}, "ballots", fault.NoQuorum},
 		{"verdict of another decision", func(t *testing.T, r realm, c *consensus.Certificate) {
 			c.Verdict.Proposal = wire.Digest{1}
@@ -227,9 +230,9 @@ func TestPartsSpoilt(t *testing.T) {
 			c.Verdict.State = consensus.Rejected
 		}, "verdict recorded", fault.Misaddressed},
 		{"until stretched", func(t *testing.T, r realm, c *consensus.Certificate) { c.Verdict.Until++ }, "verdict recorded", fault.Misaddressed},
+		{"from put earlier", func(t *testing.T, r realm, c *consensus.Certificate) { c.Verdict.From-- }, "verdict recorded", fault.Misaddressed},
 		{"verdict moved", func(t *testing.T, r realm, c *consensus.Certificate) {
-			c.Verdict.At++
-			c.Verdict.Until++
+			approvedAt(c, c.Verdict.At+1)
 		}, "verdict recorded", fault.BadSignature},
 		{"alone, and others voted", func(t *testing.T, r realm, c *consensus.Certificate) {
 			c.Opening.Alone = true
@@ -290,21 +293,21 @@ func TestLyingNodes(t *testing.T) {
 		lie("proposer's key is a node's", "proposal", fault.BadSignature, func(t *testing.T, r realm, c *consensus.Certificate) {
 			c.Opening.Key = r.Nodes[0].Public()
 		}),
-		lie("class lowered", "class and rule", fault.Denied, func(t *testing.T, r realm, c *consensus.Certificate) {
+		lie("class lowered", "class", fault.Denied, func(t *testing.T, r realm, c *consensus.Certificate) {
 			c.Opening.Class, c.Opening.Rule = consensus.R1, r.Policy.Rule(consensus.R1)
 		}),
-		lie("rule weakened", "class and rule", fault.Denied, func(t *testing.T, r realm, c *consensus.Certificate) {
+		lie("rule weakened", "rule", fault.Denied, func(t *testing.T, r realm, c *consensus.Certificate) {
 			c.Opening.Rule.Approvals = 1
 		}),
-		lie("deadline stretched", "class and rule", fault.Denied, func(t *testing.T, r realm, c *consensus.Certificate) {
+		lie("deadline stretched", "rule", fault.Denied, func(t *testing.T, r realm, c *consensus.Certificate) {
 			c.Opening.Deadline++
 		}),
-		lie("opened after the proposal's end", "class and rule", fault.Denied, func(t *testing.T, r realm, c *consensus.Certificate) {
+		lie("opened after the proposal's end", "rule", fault.Denied, func(t *testing.T, r realm, c *consensus.Certificate) {
 			c.Opening.Opened += 48 * 60 * ledgertest.Minute
 			c.Opening.Deadline = r.Now + 24*60*ledgertest.Minute - 1000
-			c.Verdict.At, c.Verdict.Until = c.Opening.Opened, c.Opening.Opened+c.Opening.Rule.Window
+			approvedAt(c, c.Opening.Opened)
 		}),
-		lie("opened before time began", "class and rule", fault.Denied, func(t *testing.T, r realm, c *consensus.Certificate) {
+		lie("opened before time began", "rule", fault.Denied, func(t *testing.T, r realm, c *consensus.Certificate) {
 			c.Opening.Opened = 0
 			c.Opening.Deadline = c.Opening.Rule.Deadline
 		}),
@@ -324,7 +327,7 @@ func TestLyingNodes(t *testing.T) {
 			add(c, consensus.Voter{ID: r.worker.ID(), Key: r.worker.Public(), Operator: r.a.ID(), Level: 3, Weight: 1})
 		}),
 		lie("proposer's operator votes", "electorate", fault.Malformed, func(t *testing.T, r realm, c *consensus.Certificate) {
-			add(c, consensus.Voter{ID: r.a.ID(), Key: r.a.Public(), Operator: r.a.ID(), Weight: 1})
+			add(c, consensus.Voter{ID: r.a.ID(), Key: r.a.Public(), Operator: r.a.ID(), Weight: 1, Calibration: 1000})
 		}),
 		lie("too few left to vote", "electorate", fault.NoQuorum, func(t *testing.T, r realm, c *consensus.Certificate) {
 			c.Opening.Voters = slices.DeleteFunc(c.Opening.Voters, func(v consensus.Voter) bool { return v.Operator != r.b.ID() })
@@ -333,12 +336,10 @@ func TestLyingNodes(t *testing.T) {
 			c.Opening.Alone, c.Opening.Voters = true, nil
 		}),
 		lie("verdict before the opening", "verdict recorded", fault.Expired, func(t *testing.T, r realm, c *consensus.Certificate) {
-			c.Verdict.At = c.Opening.Opened - 1
-			c.Verdict.Until = c.Verdict.At + c.Opening.Rule.Window
+			approvedAt(c, c.Opening.Opened-1)
 		}),
 		lie("verdict at the deadline", "verdict recorded", fault.Expired, func(t *testing.T, r realm, c *consensus.Certificate) {
-			c.Verdict.At = c.Opening.Deadline
-			c.Verdict.Until = c.Verdict.At + c.Opening.Rule.Window
+			approvedAt(c, c.Opening.Deadline)
 		}),
 		lie("until stretched", "verdict recorded", fault.Misaddressed, func(t *testing.T, r realm, c *consensus.Certificate) {
 			c.Verdict.Until += 1000
@@ -379,7 +380,7 @@ func TestLyingNodesAboutAlone(t *testing.T) {
 			rerecord(t, r.World, c)
 		}, "electorate", fault.Denied},
 		{"with voters", func(t *testing.T, r realm, c *consensus.Certificate) {
-			c.Opening.Voters = []consensus.Voter{{ID: r.b.ID(), Key: r.b.Public(), Operator: r.b.ID(), Weight: 1}}
+			c.Opening.Voters = []consensus.Voter{{ID: r.b.ID(), Key: r.b.Public(), Operator: r.b.ID(), Weight: 1, Calibration: 1000}}
 			rerecord(t, r.World, c)
 		}, "electorate", fault.Denied},
 		{"a person's", func(t *testing.T, r realm, c *consensus.Certificate) {
@@ -396,8 +397,7 @@ func TestLyingNodesAboutAlone(t *testing.T) {
 			c.Ballots = [][]byte{r.SignAlone(r.Ballot(r.b.ID(), c.Opening, consensus.Approve), r.b.Key())}
 		}, "ballots", fault.Misaddressed},
 		{"verdict at another time", func(t *testing.T, r realm, c *consensus.Certificate) {
-			c.Verdict.At++
-			c.Verdict.Until++
+			approvedAt(c, c.Verdict.At+1)
 		}, "verdict recorded", fault.Misaddressed},
 		{"recorded elsewhere", func(t *testing.T, r realm, c *consensus.Certificate) {
 			l := &liars{World: r.World}
@@ -436,9 +436,9 @@ func TestClassLoweredUnderTheSameRule(t *testing.T) {
 	c := r.Certificate(o.Proposal)
 	honest(t, r.World, c)
 	c.Opening.Class, c.Opening.Alone, c.Opening.Voters, c.Ballots = consensus.R0, true, nil, nil
-	c.Verdict.At, c.Verdict.Until = o.Opened, o.Opened+o.Rule.Window
+	approvedAt(&c, o.Opened)
 	rerecord(t, r.World, &c)
-	wantStep(t, c, proof.Trust{Realm: r.Realm}, "class and rule", fault.Denied)
+	wantStep(t, c, proof.Trust{Realm: r.Realm}, "class", fault.Denied)
 }
 
 // A denied kind has no certificate, whoever approves.
@@ -459,7 +459,7 @@ func TestDeniedKind(t *testing.T) {
 	c.Verdict.Proposal = id
 	revote(w, &c, w.Roots[1], w.Roots[2])
 	rerecord(t, w, &c)
-	wantStep(t, c, proof.Trust{Realm: w.Realm}, "class and rule", fault.Denied)
+	wantStep(t, c, proof.Trust{Realm: w.Realm}, "class", fault.Denied)
 }
 
 // One person governs only where the genesis says so.
@@ -498,7 +498,8 @@ func TestPolicyIsChecked(t *testing.T) {
 	wantStep(t, c, proof.Trust{Realm: c.Realm}, "policy", fault.InvalidInput)
 }
 
-// FuzzVerifyCertificate holds: no bytes panic, and what passes is an encoding of the certificate that was approved.
+// FuzzVerifyCertificate holds: no bytes panic, what passes is an encoding of the certificate that was approved, who
+// remembers answers the same, and an explanation says of each signature what crypto/ed25519 says.
 func FuzzVerifyCertificate(f *testing.F) {
 	r := standard(f)
 	raw := encode(f, r.Certificate(r.approved("process.exec").Proposal))
@@ -512,8 +513,22 @@ func FuzzVerifyCertificate(f *testing.F) {
 	for _, d := range r.Ledger.Decisions() {
 		want = append(want, d.ID)
 	}
+	remembers := proof.NewVerifier()
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		v, report, err := proof.VerifyCertificate(raw, proof.Trust{Realm: r.Realm})
+		_, again, errAgain := remembers.Verify(raw, proof.Trust{Realm: r.Realm})
+		if fault.CodeOf(err) != fault.CodeOf(errAgain) || !slices.Equal(again.Checks, report.Checks) {
+			t.Fatalf("%v, %+v; who remembers: %v, %+v", err, report, errAgain, again)
+		}
+		x := proof.Explain(raw, proof.Trust{Realm: r.Realm})
+		if x.Valid != report.Valid || x.Code != report.Code || len(x.Checks) != len(report.Checks) {
+			t.Fatalf("%+v, explained as %+v", report, x)
+		}
+		for _, s := range x.Signatures {
+			if s.Holds && !verified(t, s) || report.Valid && !s.Holds {
+				t.Fatalf("%s: holds %t", s.Part, s.Holds)
+			}
+		}
 		if (err == nil) != report.Valid || (v != nil) != report.Valid || len(report.Checks) == 0 {
 			t.Fatalf("%v, %+v", err, report)
 		}

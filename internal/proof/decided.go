@@ -14,11 +14,16 @@ type Certificate struct {
 // ParseCertificate reads a certificate and makes the whole check. The report names every check made; the error is that
 // of the first that failed.
 func ParseCertificate(raw []byte, t Trust) (*Certificate, Report, error) {
-	v, report, err := VerifyCertificate(raw, t)
+	return (*Verifier)(nil).Parse(raw, t)
+}
+
+// Parse is [ParseCertificate].
+func (v *Verifier) Parse(raw []byte, t Trust) (*Certificate, Report, error) {
+	verified, report, err := v.Verify(raw, t)
 	if err != nil {
 		return nil, report, err
 	}
-	return &Certificate{raw: raw, verified: v}, report, nil
+	return &Certificate{raw: raw, verified: verified}, report, nil
 }
 
 // ID returns the decision's id.
@@ -36,15 +41,18 @@ func (c *Certificate) Class() consensus.Class { return c.verified.Opening().Clas
 // Ballots returns how many ballots it carries.
 func (c *Certificate) Ballots() int { return len(c.verified.Certificate().Ballots) }
 
+// NotBefore returns the begin of the execution window, in Unix milliseconds.
+func (c *Certificate) NotBefore() int64 { return c.verified.Verdict().From }
+
 // Expires returns the end of the execution window, in Unix milliseconds.
 func (c *Certificate) Expires() int64 { return c.verified.Verdict().Until }
 
 // Verified returns what was proved, for who acts on it.
 func (c *Certificate) Verified() *Verified { return c.verified }
 
-// Verify makes the whole check again by the caller's own trust root, and that the certificate is for exactly this
-// action and still in its execution window at now, in Unix milliseconds. It needs no bus. It does not say that nobody
-// has used it: that is the registry's to say, when an agent executes the decision.
+// Verify makes the whole check again by the caller's own trust root, and that the certificate is for exactly this action,
+// or a permit that covers it, and in its execution window at now, in Unix milliseconds. It needs no bus. It does not say
+// that nobody has used it: that is the registry's to say, when an agent executes the decision.
 func (c *Certificate) Verify(t Trust, action consensus.Action, now int64) error {
 	v, _, err := VerifyCertificate(c.raw, t)
 	if err != nil {

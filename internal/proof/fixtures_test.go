@@ -120,7 +120,7 @@ func (l *liars) inclusion(t testing.TB, leaf audit.Leaf) wire.Raw {
 
 func (l *liars) head() []byte {
 	return l.Sign(audit.Head{
-		Version: 1, Size: l.tree.Size(), Root: wire.Digest(l.tree.Root()), Time: l.Now, State: wire.Digest{1},
+		Version: 1, Roster: l.Ledger.Authority().Number, Size: l.tree.Size(), Root: wire.Digest(l.tree.Root()), Time: l.Now, State: wire.Digest{1},
 	}, l.Nodes...)
 }
 
@@ -142,4 +142,16 @@ func revote(w *ledgertest.World, c *consensus.Certificate, voters ...identity.Si
 	for _, v := range voters {
 		c.Ballots = append(c.Ballots, w.SignAlone(w.Ballot(v.ID(), c.Opening, consensus.Approve), v.Key()))
 	}
+}
+
+// approvedAt moves the certificate's approval to another log time, with the window that follows from it.
+func approvedAt(c *consensus.Certificate, at int64) {
+	c.Verdict.At, c.Verdict.From, c.Verdict.Until = at, at, at+c.Opening.Rule.Window
+}
+
+func idOf(t testing.TB, r realm, p consensus.Proposal) wire.Digest {
+	t.Helper()
+	id, err := wire.IDOf(r.Realm, p)
+	wantErr(t, err, "")
+	return id
 }

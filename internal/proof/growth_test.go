@@ -95,11 +95,12 @@ func TestConsumptionAfterGrowth(t *testing.T) {
 	wantErr(t, err, "")
 	d, err := r.Ledger.Decision(decided.Proposal)
 	wantErr(t, err, "")
-	shown := receipt(t, r, d.Claimed)
+	shown := receipt(t, r, d.Uses[0].Claimed)
 	v := honest(t, r.World, r.Certificate(decided.Proposal))
-	wantErr(t, v.VerifyConsumption(use, shown), "")
+	action := v.Proposal().Statement().Action
+	wantErr(t, v.VerifyConsumption(use, action, shown), "")
 	shown.Head = r.Sign(r.Ledger.Head(), first)
-	wantErr(t, v.VerifyConsumption(use, shown), fault.NoQuorum)
-	shown = receipt(t, r, d.Claimed)
-	wantErr(t, honest(t, r.World, before).VerifyConsumption(use, shown), fault.Superseded) // fetch the certificate anew
+	wantErr(t, v.VerifyConsumption(use, action, shown), fault.NoQuorum)
+	shown = receipt(t, r, d.Uses[0].Claimed)
+	wantErr(t, honest(t, r.World, before).VerifyConsumption(use, action, shown), fault.Superseded) // fetch the certificate anew
 }

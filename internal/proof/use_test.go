@@ -63,6 +63,7 @@ func TestVerifyConsumption(t *testing.T) {
 	type bundle struct {
 		v *proof.Verified
 		c consensus.Consumption
+		a consensus.Action
 		r audit.Receipt
 	}
 	for _, row := range []struct {
@@ -78,7 +79,14 @@ func TestVerifyConsumption(t *testing.T) {
 		{"another decision", func(t *testing.T, r realm, b *bundle) { b.c.Proposal = wire.Digest{1} }, fault.Misaddressed},
 		{"another executor", func(t *testing.T, r realm, b *bundle) { b.c.Executor = r.a.ID() }, fault.Misaddressed},
 		{"another store", func(t *testing.T, r realm, b *bundle) { b.c.Store[0]++ }, fault.Misaddressed},
-		{"not the first", func(t *testing.T, r realm, b *bundle) { b.c.First = false }, fault.Misaddressed},
+		{"no use", func(t *testing.T, r realm, b *bundle) { b.c.Use = 0 }, fault.Misaddressed},
+		{"a second use", func(t *testing.T, r realm, b *bundle) { b.c.Use = 2 }, fault.Misaddressed},
+		{"of another action", func(t *testing.T, r realm, b *bundle) { b.c.Action[0]++ }, fault.Misaddressed},
+		{"for another action", func(t *testing.T, r realm, b *bundle) { b.a.Target += "/x" }, fault.Misaddressed},
+		{"as another action that it says", func(t *testing.T, r realm, b *bundle) {
+			b.a.Target += "/x"
+			b.c.Action = b.a.Digest()
+		}, fault.Misaddressed},
 		{"another time", func(t *testing.T, r realm, b *bundle) { b.c.At++ }, fault.BadSignature},
 		{"before the approval", func(t *testing.T, r realm, b *bundle) { b.c.At = b.v.Verdict().At - 1 }, fault.Expired},
 		{"after the window", func(t *testing.T, r realm, b *bundle) { b.c.At = b.v.Verdict().Until }, fault.Expired},
@@ -112,10 +120,10 @@ func TestVerifyConsumption(t *testing.T) {
 			wantErr(t, err, "")
 			b.c, err = registry.Result[consensus.Consumption](answer)
 			wantErr(t, err, "")
-			b.r = receipt(t, r, d.Claimed)
-			wantErr(t, b.v.VerifyConsumption(b.c, b.r), "")
+			b.a, b.r = b.v.Proposal().Statement().Action, receipt(t, r, d.Uses[0].Claimed)
+			wantErr(t, b.v.VerifyConsumption(b.c, b.a, b.r), "")
 			row.spoil(t, r, &b)
-			wantErr(t, b.v.VerifyConsumption(b.c, b.r), row.want)
+			wantErr(t, b.v.VerifyConsumption(b.c, b.a, b.r), row.want)
 		})
 	}
 }

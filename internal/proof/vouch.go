@@ -9,15 +9,18 @@ import (
 	"github.com/seed-3e86d5b2/conclave/registry"
 )
 
-// vouched follows every party's key to the genesis: an agent's to an enrolment that its operator signed, an operator's
+// vouch follows every party's key to the genesis: an agent's to an enrolment that its operator signed, an operator's
 // to the roots, or to a command that enough vouched-for operators signed. So not even all nodes together can make a
 // voter up.
-func (e *examination) vouched() error {
-	w, err := newWitnesses(e)
+func (e *examination) vouch() error {
+	o, proposer := e.c.Opening, e.proposal.Statement().Proposer
+	w, err := e.vouchers()
 	if err != nil {
 		return err
 	}
-	o, proposer := e.c.Opening, e.proposal.Statement().Proposer
+	if err := w.admitAll(e.c.Levels, e.governed); err != nil {
+		return err
+	}
 	decides := level(0) // the proposer's level matters only where it decides alone
 	if o.Alone {
 		decides = level(o.Level)
@@ -33,12 +36,22 @@ func (e *examination) vouched() error {
 	return nil
 }
 
+// vouchers reads, once, what the certificate brings along about its parties.
+func (e *examination) vouchers() (w *witnesses, err error) {
+	if e.witnesses == nil {
+		e.witnesses, err = newWitnesses(e)
+	}
+	return e.witnesses, err
+}
+
 // witnesses is what the certificate brings along about its parties, indexed.
 type witnesses struct {
 	realm      wire.Realm
-	loosen     int
+	remembered *Verifier
 	enrol      identity.Level                   // highest level that one operator's token gives
 	operators  map[identity.ID]bool             // shown to be operators
+	holders    map[wire.PublicKey][]identity.ID // operators by all keys they have had
+	appointed  []appointment                    // not yet shown to be signed by enough operators
 	successors map[identity.ID][][]byte         // successions by principal, oldest first
 	enrolments map[identity.ID][]byte           // by agent
 	raised     map[identity.ID]identity.Level   // shown to have been given by enough operators
@@ -47,8 +60,8 @@ type witnesses struct {
 
 func newWitnesses(e *examination) (*witnesses, error) {
 	w := &witnesses{
-		realm: e.a.Realm, loosen: int(e.policy.Loosen), enrol: e.policy.Enrol, operators: map[identity.ID]bool{},
-		raised:     map[identity.ID]identity.Level{},
+		realm: e.a.Realm, remembered: e.known, operators: map[identity.ID]bool{},
+		holders: map[wire.PublicKey][]identity.ID{}, raised: map[identity.ID]identity.Level{},
 		successors: map[identity.ID][][]byte{}, enrolments: map[identity.ID][]byte{},
 		known: map[identity.ID][]wire.PublicKey{},
 	}
@@ -67,12 +80,18 @@ func newWitnesses(e *examination) (*witnesses, error) {
 		w.enrolments[c.Claim.Agent] = raw
 	}
 	for _, root := range e.a.Roots {
-		w.operators[root] = true
+		if err := w.admit(root); err != nil {
+			return nil, err
+		}
 	}
-	if err := w.admitOperators(e.c.Operators); err != nil {
-		return nil, err
+	for _, raw := range e.c.Operators {
+		body, signed, err := commanded[registry.AddOperator](w.realm, raw, registry.TypeOperator)
+		if err != nil {
+			return nil, err
+		}
+		w.appointed = append(w.appointed, appointment{operator: body.Operator, signed: signed})
 	}
-	return w, w.admitRaises(e.c.Levels)
+	return w, nil
 }
 
 // appointment is a command that makes somebody an operator, if enough of those who signed it are operators.
@@ -81,102 +100,88 @@ type appointment struct {
 	signed   []wire.PublicKey // whose signatures hold
 }
 
-// admitOperators accepts commands that made operators, in any order, until no more can be accepted. It verifies each
-// signature once, however the commands are ordered.
-func (w *witnesses) admitOperators(commands [][]byte) error {
-	pending := make([]appointment, len(commands))
-	for i, raw := range commands {
-		a, err := w.readAppointment(raw)
-		if err != nil {
-			return err
-		}
-		pending[i] = a
+// commanded reads a command of the type and returns what it asks for and whose signatures it has. All of them hold;
+// whether they are enough is the caller's to say.
+func commanded[T any](realm wire.Realm, raw []byte, typ registry.Type) (body T, signed []wire.PublicKey, err error) {
+	c, err := wire.ParseCosigned[registry.Command](raw, wire.MaxStatement)
+	if err != nil {
+		return body, nil, err
 	}
-	for len(pending) > 0 {
-		var rest []appointment
-		for _, a := range pending {
-			ok, err := w.admitOperator(a)
-			if err != nil {
-				return err
-			}
-			if !ok {
-				rest = append(rest, a)
-			}
-		}
-		if len(rest) == len(pending) {
-			return fmt.Errorf("%w: a command that made an operator lacks signatures", ErrUnvouched)
-		}
-		pending = rest
+	if c.Claim.Type != typ {
+		return body, nil, wire.ErrWrongKind
+	}
+	if body, err = registry.Body[T](c.Claim); err != nil {
+		return body, nil, err
+	}
+	signed = c.Keys()
+	_, err = c.Verify(realm, 1, signed)
+	return body, signed, err
+}
+
+// admit takes somebody as an operator, by every key that it has had.
+func (w *witnesses) admit(operator identity.ID) error {
+	if w.operators[operator] {
+		return nil
+	}
+	keys, err := w.keys(operator)
+	if err != nil {
+		return err
+	}
+	w.operators[operator] = true
+	for _, k := range keys {
+		w.holders[k] = append(w.holders[k], operator)
 	}
 	return nil
 }
 
-func (w *witnesses) readAppointment(raw []byte) (appointment, error) {
-	c, err := wire.ParseCosigned[registry.Command](raw, wire.MaxStatement)
-	if err != nil {
-		return appointment{}, err
+// admitOperators accepts commands that made operators, in any order, until no more can be accepted: each needs the
+// signatures of so many distinct operators.
+func (w *witnesses) admitOperators(loosen uint64) error {
+	for {
+		var rest []appointment
+		for _, a := range w.appointed {
+			if w.signers(a.signed) < loosen {
+				rest = append(rest, a)
+				continue
+			}
+			if err := w.admit(a.operator); err != nil {
+				return err
+			}
+		}
+		if len(rest) == len(w.appointed) {
+			return nil
+		}
+		w.appointed = rest
 	}
-	if c.Claim.Type != registry.TypeOperator {
-		return appointment{}, wire.ErrWrongKind
-	}
-	body, err := registry.Body[registry.AddOperator](c.Claim)
-	if err != nil {
-		return appointment{}, err
-	}
-	signed := c.Keys()
-	if _, err := c.Verify(w.realm, 1, signed); err != nil {
-		return appointment{}, err
-	}
-	return appointment{operator: body.Operator, signed: signed}, nil
 }
 
-// admitOperator reports whether enough distinct operators, by any key they have had, signed the command.
-func (w *witnesses) admitOperator(a appointment) (bool, error) {
-	enough, err := w.quorum(a.signed)
-	if enough {
-		w.operators[a.operator] = true
-	}
-	return enough, err
-}
-
-// quorum reports whether the keys are those of enough distinct operators, by any key that each has had.
-func (w *witnesses) quorum(signed []wire.PublicKey) (bool, error) {
-	signers := 0
-	for id := range w.operators {
-		keys, err := w.keys(id)
-		if err != nil {
-			return false, err
-		}
-		if slices.ContainsFunc(keys, func(k wire.PublicKey) bool { return slices.Contains(signed, k) }) {
-			signers++
+// signers returns how many distinct operators the keys are, by any key that each has had.
+func (w *witnesses) signers(signed []wire.PublicKey) uint64 {
+	distinct := map[identity.ID]bool{}
+	for _, k := range signed {
+		for _, id := range w.holders[k] {
+			distinct[id] = true
 		}
 	}
-	return signers >= w.loosen, nil
+	return uint64(len(distinct))
 }
 
-// admitRaises accepts commands that raised an agent's level. All operators who signed them are known by now.
-func (w *witnesses) admitRaises(commands [][]byte) error {
-	for _, raw := range commands {
-		c, err := wire.ParseCosigned[registry.Command](raw, wire.MaxStatement)
+// admitAll accepts every command that made an operator or raised an agent's level, and refuses the certificate if one
+// cannot be accepted.
+func (w *witnesses) admitAll(raises [][]byte, governed reign) error {
+	w.enrol = governed.enrol
+	if err := w.admitOperators(governed.loosen); err != nil {
+		return err
+	}
+	if len(w.appointed) > 0 {
+		return fmt.Errorf("%w: a command that made an operator lacks signatures", ErrUnvouched)
+	}
+	for _, raw := range raises {
+		body, signed, err := commanded[registry.SetLevel](w.realm, raw, registry.TypeLevel)
 		if err != nil {
 			return err
 		}
-		if c.Claim.Type != registry.TypeLevel {
-			return wire.ErrWrongKind
-		}
-		body, err := registry.Body[registry.SetLevel](c.Claim)
-		if err != nil {
-			return err
-		}
-		signed := c.Keys()
-		if _, err := c.Verify(w.realm, 1, signed); err != nil {
-			return err
-		}
-		enough, err := w.quorum(signed)
-		if err != nil {
-			return err
-		}
-		if !enough {
+		if w.signers(signed) < governed.loosen {
 			return fmt.Errorf("%w: a command that raised %s lacks signatures", ErrUnvouched, body.Principal)
 		}
 		w.raised[body.Principal] = max(w.raised[body.Principal], body.Level)
@@ -239,12 +244,12 @@ func (w *witnesses) enrolled(id, operator identity.ID) (identity.Level, error) {
 		return 0, err
 	}
 	for _, key := range operatorKeys {
-		enrolment, token, err := identity.VerifyEnrolment(w.enrolments[id], w.realm, key)
+		invited, err := w.remembered.enrolment(w.enrolments[id], w.realm, key)
 		if err != nil {
 			continue
 		}
-		if enrolment.Statement().Agent == id && token.Statement().Operator == operator {
-			return min(token.Statement().Level, w.enrol), nil
+		if invited.agent == id && invited.operator == operator {
+			return min(invited.level, w.enrol), nil
 		}
 	}
 	return 0, fmt.Errorf("%w: no enrolment of %s", ErrUnvouched, id)

@@ -29,11 +29,11 @@ func invent(t *testing.T, r realm, c *consensus.Certificate, voter consensus.Vot
 
 // agent is an L3 voter that the operator is said to answer for.
 func agent(s identity.Signer, operator identity.ID) consensus.Voter {
-	return consensus.Voter{ID: s.ID(), Key: s.Public(), Operator: operator, Level: 3, Weight: 1}
+	return consensus.Voter{ID: s.ID(), Key: s.Public(), Operator: operator, Level: 3, Weight: 1, Calibration: 700}
 }
 
 func person(s identity.Signer) consensus.Voter {
-	return consensus.Voter{ID: s.ID(), Key: s.Public(), Operator: s.ID(), Weight: 1}
+	return consensus.Voter{ID: s.ID(), Key: s.Public(), Operator: s.ID(), Weight: 1, Calibration: 1000}
 }
 
 // enrolled returns an enrolment of a fresh agent by a token that claims the operator and that key has signed.
@@ -132,6 +132,9 @@ func TestVotersInvented(t *testing.T) {
 				registry.AddOperator{Operator: ghost.ID(), Name: "ghost"}), r.d, r.b))
 			invent(t, r, c, person(ghost), ghost.Key())
 		}, vouched, fault.WrongKind},
+		{"an appointment by one, of nobody who votes", func(t *testing.T, r realm, c *consensus.Certificate) {
+			c.Operators = append(c.Operators, appoint(r, r.Signer(identity.Operator).ID(), r.d.ID(), r.d))
+		}, vouched, fault.Unknown},
 		{"an appointment with another body", func(t *testing.T, r realm, c *consensus.Certificate) {
 			c.Operators = append(c.Operators, r.Sign(r.Command(r.d.ID(), registry.TypeOperator, registry.Tick{}), r.d, r.b))
 		}, vouched, fault.Malformed},

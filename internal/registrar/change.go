@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed-3e86d5b2/conclave/bus"
+	"github.com/seed-3e86d5b2/conclave/consensus"
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/control"
 	"github.com/seed-3e86d5b2/conclave/internal/ledger"
@@ -43,7 +44,10 @@ func (r *Registrar) onChange(c ledger.Change) {
 	if c.All {
 		consequences{r}.enforceAll()
 	}
-	r.hints.add(c.Members, c.Decisions)
+	r.hints.add(control.Hint{Members: c.Members, Decisions: c.Decisions})
+	for _, id := range c.Decisions {
+		r.hints.add(r.asks(id))
+	}
 	if c.Roster || c.All {
 		r.TellNodes()
 	}
@@ -54,7 +58,23 @@ func (r *Registrar) onChange(c ledger.Change) {
 }
 
 // TellNodes has agents look again at who runs the realm and where: there is a new roster, or a node has moved.
-func (r *Registrar) TellNodes() { r.hints.add(r.ledger.Authority().Nodes, nil) }
+func (r *Registrar) TellNodes() { r.hints.add(control.Hint{Members: r.ledger.Authority().Nodes}) }
+
+// asks returns what a change of a decision asks of its voters: to look at one that has just opened, or to reveal the ballots
+// that they have committed to.
+func (r *Registrar) asks(id wire.Digest) (h control.Hint) {
+	d, err := r.ledger.Decision(id)
+	if err != nil || d.Verdict.State != consensus.Open {
+		return h
+	}
+	if len(d.Ballots)+len(d.Commitments) == 0 {
+		h.Opened = []wire.Digest{id}
+	}
+	if r.ledger.Revealing(id, r.nowMilli()) {
+		h.Revealing = []wire.Digest{id}
+	}
+	return h
+}
 
 // consequences are what follows from a change of the ledger: for live connections, for the lease, for those who listen.
 type consequences struct{ *Registrar }
@@ -111,27 +131,35 @@ func newHintQueue() hintQueue {
 // maxHint bounds the names in one hint; above it, the hint just says that something changed.
 const maxHint = 256
 
-func (q hintQueue) add(members []identity.ID, decisions []wire.Digest) {
-	q.mu.Lock()
-	for _, id := range members {
-		if !slices.Contains(q.hint.Members, id) && len(q.hint.Members) < maxHint {
-			q.hint.Members = append(q.hint.Members, id)
-		}
-	}
-	for _, id := range decisions {
-		if !slices.Contains(q.hint.Decisions, id) && len(q.hint.Decisions) < maxHint {
-			q.hint.Decisions = append(q.hint.Decisions, id)
-		}
-	}
-	empty := len(q.hint.Members)+len(q.hint.Decisions) == 0
-	q.mu.Unlock()
-	if empty {
+func (q hintQueue) add(news control.Hint) {
+	if len(news.Members)+len(news.Decisions)+len(news.Opened)+len(news.Revealing) == 0 {
 		return
 	}
+	q.mu.Lock()
+	h := q.hint
+	h.Members = united(h, h.Members, news.Members)
+	h.Decisions = united(h, h.Decisions, news.Decisions)
+	h.Opened = united(h, h.Opened, news.Opened)
+	h.Revealing = united(h, h.Revealing, news.Revealing)
+	q.mu.Unlock()
 	select {
 	case q.ready <- struct{}{}:
 	default:
 	}
+}
+
+// united adds names to a list of a hint, each once, or notes that there are more than it may hold.
+func united[T comparable](h *control.Hint, list, names []T) []T {
+	for _, name := range names {
+		switch {
+		case slices.Contains(list, name):
+		case len(list) < maxHint:
+			list = append(list, name)
+		default:
+			h.More = true
+		}
+	}
+	return list
 }
 
 func (q hintQueue) take() control.Hint {

@@ -1,11 +1,8 @@
 package registrar
 
 import (
-	"bytes"
 	"context"
-	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/seed-3e86d5b2/conclave/audit"
 	"github.com/seed-3e86d5b2/conclave/consensus"
@@ -13,7 +10,6 @@ import (
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/control"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
-	"github.com/seed-3e86d5b2/conclave/internal/ledger"
 	"github.com/seed-3e86d5b2/conclave/internal/planted"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 	"github.com/seed-3e86d5b2/conclave/registry"
@@ -36,6 +32,9 @@ func (r desk) handlers() map[control.Op]control.Handler {
 		control.OpDecision:    r.onDecision,
 		control.OpDecisions:   r.onDecisions,
 		control.OpCertificate: r.onCertificate,
+		control.OpUse:         r.onUse,
+		control.OpDryRun:      r.onDryRun,
+		control.OpPlan:        r.onPlan,
 		control.OpStatus:      r.onStatus,
 		control.OpCluster:     r.onCluster,
 		control.OpRoster:      r.onRoster,
@@ -53,10 +52,14 @@ func (r desk) onRealm(ctx context.Context, _ control.Caller, _ wire.Raw) (any, e
 	if err != nil {
 		return nil, err
 	}
-	return control.Realm{
-		Genesis: r.ledger.Genesis(), Rosters: r.ledger.Rosters(), Policy: r.ledger.Policy().Encode(), Head: head,
-		Node: r.ID(), Time: r.nowMilli(), Nodes: r.config.Cluster.Addresses(),
-	}, nil
+	out := control.Realm{
+		Genesis: r.ledger.Genesis(), Rosters: r.ledger.Rosters(), Policy: r.ledger.Founded().Encode(), Head: head,
+		Node: r.ID(), Time: r.nowMilli(), Nodes: r.config.Cluster.Addresses(), Policies: r.ledger.Policies(),
+	}
+	if len(out.Policies) > 0 {
+		out.Operators, out.Keys = r.ledger.PolicyVouchers()
+	}
+	return out, nil
 }
 
 var errOnlyEnrol = fault.New(fault.Denied, "registrar: a one-time key may only enrol")
@@ -178,6 +181,8 @@ const (
 	maxAnswer = 160 << 10 // bytes of processes
 	maxListed = 200       // decisions
 	maxTarget = 256       // bytes of each one's target
+
+	maxReviews = 64
 )
 
 func (r desk) onFind(ctx context.Context, _ control.Caller, body wire.Raw) (any, error) {
@@ -241,8 +246,11 @@ func (r desk) onMembers(context.Context, control.Caller, wire.Raw) (any, error) 
 		out.Members = append(out.Members, control.Member{
 			ID: m.ID, Name: m.Name, Operator: m.Operator, Status: m.Status.String(), Level: m.Level, Serves: m.Serves,
 			Live: uint64(r.live(m.ID)), Done: m.Done, Failed: m.Failed, Changed: m.Changed, Joined: m.Joined,
-			Reason: m.Reason,
+			Reason: m.Reason, Family: m.Family, Settled: m.Settlements,
 		})
+		if m.ID.Role() == identity.Agent {
+			out.Members[len(out.Members)-1].Calibration = m.Calibration()
+		}
 		if planted.At(planted.TellsFalse, r.ID()) {
 			out.Members[len(out.Members)-1].Status = trust.Active.String()
 		}
@@ -250,138 +258,11 @@ func (r desk) onMembers(context.Context, control.Caller, wire.Raw) (any, error) 
 	return out, nil
 }
 
-// find returns the one decision whose id begins with the prefix.
-func (r desk) find(body wire.Raw) (ledger.Decision, error) {
-	in, err := control.Decode[control.DecisionID](body)
-	if err != nil {
-		return ledger.Decision{}, err
-	}
-	if len(in.Prefix) == 0 {
-		return r.ledger.DecisionBy(in.Proposer, in.Nonce)
-	}
-	if len(in.Prefix) == len(wire.Digest{}) {
-		return r.ledger.Decision(wire.Digest(in.Prefix))
-	}
-	if len(in.Prefix) < 4 || len(in.Prefix) > len(wire.Digest{}) {
-		return ledger.Decision{}, fmt.Errorf("%w: a decision's id, or its first 8 digits at least", wire.ErrMalformed)
-	}
-	var found []ledger.Decision
-	for _, d := range r.ledger.Decisions() {
-		if bytes.HasPrefix(d.ID[:], in.Prefix) {
-			found = append(found, d)
-		}
-	}
-	if len(found) != 1 {
-		return ledger.Decision{}, fmt.Errorf("%w: %d decisions begin with %x", ledger.ErrUnknown, len(found), in.Prefix)
-	}
-	return found[0], nil
-}
-
-func (r desk) onDecision(ctx context.Context, _ control.Caller, body wire.Raw) (any, error) {
-	d, err := r.find(body)
-	if err != nil {
-		return nil, err
-	}
-	receipt, err := r.heads.receipt(ctx, d.Opened)
-	if err != nil {
-		return nil, err
-	}
-	view := control.DecisionView{
-		ID: d.ID, Proposal: d.Proposal, Opening: d.Opening, Opened: receipt.Inclusion, Head: receipt.Head,
-		Ballots: d.Ballots, Verdict: d.Verdict, Consumed: d.Consumed, Report: d.Report, Reported: d.Reported,
-	}
-	claimed, err := wire.Parse[consensus.Proposal](d.Proposal, wire.MaxStatement)
-	if err != nil {
-		return nil, err
-	}
-	if view.Principal, err = r.principal(ctx, claimed.Claim.Proposer); err != nil {
-		return nil, err
-	}
-	view.Proposer = r.name(claimed.Claim.Proposer)
-	return view, nil
-}
-
-func (r desk) name(id identity.ID) string {
-	m, err := r.ledger.Member(id)
-	if err != nil {
-		return id.String()
-	}
-	return m.Name
-}
-
-// onDecisions lists the open decisions, the newest first, and then those that have ended: whoever must vote finds them
-// whatever else was decided since.
-func (r desk) onDecisions(context.Context, control.Caller, wire.Raw) (any, error) {
-	all := r.ledger.Decisions()
-	slices.SortStableFunc(all, func(a, b ledger.Decision) int { return ended(a) - ended(b) })
-	var out control.Decisions
-	for _, d := range all[:min(len(all), maxListed)] {
-		claimed, err := wire.Parse[consensus.Proposal](d.Proposal, wire.MaxStatement)
-		if err != nil {
-			return nil, err
-		}
-		target := claimed.Claim.Action.Target
-		out.Decisions = append(out.Decisions, control.Summary{
-			ID: d.ID, Kind: claimed.Claim.Action.Kind, Target: strings.ToValidUTF8(target[:min(len(target), maxTarget)], ""),
-			Class: d.Opening.Class.String(), Proposer: r.name(claimed.Claim.Proposer), State: Standing(d),
-			Ballots: uint64(len(d.Ballots)), Voters: uint64(len(d.Opening.Voters)), Opened: d.Opening.Opened,
-			Deadline: d.Opening.Deadline,
-		})
-	}
-	return out, nil
-}
-
-func ended(d ledger.Decision) int {
-	if d.Verdict.State == consensus.Open {
-		return 0
-	}
-	return 1
-}
-
-// Standing is the word for where a decision is, its execution included.
-func Standing(d ledger.Decision) string {
-	return control.Standing(d.Verdict, d.Consumed, d.Report, d.Reported)
-}
-
-func (r desk) onCertificate(ctx context.Context, from control.Caller, body wire.Raw) (any, error) {
-	d, err := r.find(body)
-	if err != nil {
-		return nil, err
-	}
-	if d.Verdict.State == consensus.Open { // what is decided from now on, the head below may not cover
-		return nil, ledger.ErrPending
-	}
-	head, size, err := r.heads.current(ctx, d.Decided.Index)
-	if err != nil {
-		return nil, err
-	}
-	c, err := r.ledger.Certificate(d.ID, head, size)
-	if err != nil {
-		return nil, err
-	}
-	raw, err := c.Encode()
-	if err != nil {
-		return nil, err
-	}
-	r.Record(audit.Entry{
-		Door: audit.Certifying, Subject: from.Principal.String(), Object: d.ID, Detail: "handed out",
-	})
-	out := control.Certificate{Certificate: raw, Consumed: d.Consumed}
-	if d.Consumed.First {
-		receipt, err := r.heads.receipt(ctx, d.Claimed)
-		if err != nil {
-			return nil, err
-		}
-		out.Receipt = &receipt
-	}
-	return out, nil
-}
-
 func (r desk) onStatus(context.Context, control.Caller, wire.Raw) (any, error) {
-	head := r.ledger.Head()
+	head, rules := r.ledger.Head(), r.ledger.Policy()
 	s := control.Status{
 		Realm: r.Realm(), Node: r.ID(), Version: r.config.Version, Started: r.started.UnixMilli(), Time: r.nowMilli(),
-		LogTime: head.Time, Size: head.Size, Root: head.Root, State: head.State, Preset: r.config.Policy.Preset,
+		LogTime: head.Time, Size: head.Size, Root: head.Root, State: head.State, Preset: rules.Preset, Policy: rules.Digest(), Policies: uint64(len(r.ledger.Policies())),
 		Address: r.config.Address(), Monitor: r.config.Monitor(),
 	}
 	if _, err := r.clock.now(); err != nil {
@@ -396,6 +277,11 @@ func (r desk) onStatus(context.Context, control.Caller, wire.Raw) (any, error) {
 	for _, d := range r.ledger.Decisions() {
 		if d.Verdict.State == consensus.Open {
 			s.Open++
+		}
+	}
+	for _, v := range r.ledger.Reviews() {
+		if len(s.Reviews) < maxReviews {
+			s.Reviews = append(s.Reviews, control.Review(v))
 		}
 	}
 	return s, nil

@@ -1,11 +1,13 @@
 package registrar
 
 import (
+	"bytes"
 	"context"
 	crand "crypto/rand"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/seed-3e86d5b2/conclave/audit"
@@ -47,6 +49,9 @@ func (r intake) submit(ctx context.Context, command []byte) (registry.Answer, er
 	if err := r.ledger.Admissible(command); err != nil {
 		return registry.Answer{}, err
 	}
+	if err := r.early(command); err != nil {
+		return registry.Answer{}, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, submitTime)
 	defer cancel()
 	for {
@@ -68,6 +73,32 @@ func (r intake) submit(ctx context.Context, command []byte) (registry.Answer, er
 			return registry.Answer{}, logError(err)
 		}
 	}
+}
+
+// early refuses a ballot that is revealed too early, by what is applied here and this node's clock: voters try, and the log
+// need not know.
+func (r intake) early(command []byte) error {
+	c, err := wire.ParseCosigned[registry.Command](command, wire.MaxStatement)
+	if err != nil || c.Claim.Type != registry.TypeVote {
+		return nil // the ledger says what is wrong
+	}
+	body, err := registry.Body[registry.Cast](c.Claim)
+	if err != nil || len(body.Salt) == 0 {
+		return nil
+	}
+	ballot, err := wire.Parse[consensus.Ballot](body.Ballot, wire.MaxStatement)
+	if err != nil {
+		return nil
+	}
+	d, err := r.ledger.Decision(ballot.Claim.Proposal)
+	if err != nil || d.Verdict.State != consensus.Open {
+		return nil
+	}
+	in := func(raw []byte) bool { return bytes.Equal(raw, body.Ballot) }
+	if slices.ContainsFunc(d.Ballots, in) || r.ledger.Revealing(d.ID, r.nowMilli()) {
+		return nil
+	}
+	return consensus.ErrEarly
 }
 
 // submitTime bounds how long a node tries to put one command through the log while leaders come and go.
@@ -150,6 +181,7 @@ var doors = map[registry.Type]audit.Door{
 	registry.TypeStatus:  audit.Quarantining,
 	registry.TypePropose: audit.Proposing,
 	registry.TypeVote:    audit.Voting,
+	registry.TypeCommit:  audit.Voting,
 	registry.TypeConsume: audit.Consuming,
 }
 

@@ -1,18 +1,21 @@
 // Package spent is an executor's own memory of the certificates it has used: on disk, so that a crash at any point
 // cannot make it act twice.
 //
-// A decision goes through claimed (the consumption may have been handed to the registry), started (the action may have
+// A decision, or each use of a permit, goes through claimed (the consumption may have been handed to the registry), started (the action may have
 // begun) and finished. What is started and not finished when the store is opened again is uncertain: nobody knows how
 // far the action came, and it is never run again.
 package spent
 
 import (
+	"bytes"
 	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/seed-3e86d5b2/conclave/internal/datadir"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
@@ -29,17 +32,34 @@ const (
 	Finished State = 3
 )
 
-// Record is what is kept of one decision.
+// Use names what is done at most once: a decision's action, or one use of a permit.
+type Use struct {
+	Decision wire.Digest
+	Nonce    [16]byte // of a permit, the use's own; zero where the decision is for one action
+}
+
+// Record is what is kept of one use.
 type Record struct {
+	Version  uint64 `cbor:"0,keyasint,omitempty"` // [FormatVersion]; 0 in records from before there were permits
 	State    State  `cbor:"1,keyasint"`
 	OK       bool   `cbor:"2,keyasint,omitempty"`
 	Reported bool   `cbor:"3,keyasint,omitempty"` // the registry knows the outcome
 	Detail   string `cbor:"4,keyasint,omitempty"` // for people
+	Number   uint64 `cbor:"5,keyasint,omitempty"` // of a permit, which of its uses the registry says this is, from Started on
+	Command  []byte `cbor:"6,keyasint,omitempty"` // of a permit, the signed command that claims this use
 }
+
+// FormatVersion is the version of records.
+const FormatVersion = 1
+
+// maxRecord bounds a record's file, in bytes: it may hold one command.
+const maxRecord = wire.MaxStatement + 4096
 
 var (
 	// ErrStarted is returned by Start for a decision whose action has begun before.
 	ErrStarted = fault.New(fault.Spent, "spent: this decision's action was begun before and is never run again")
+	// ErrNumber is returned by Start for a permit's use whose number another use here has: the registry does not count.
+	ErrNumber = fault.New(fault.Spent, "spent: another use of this permit had that number")
 	// ErrOrder is returned when a decision skips a state.
 	ErrOrder = fault.New(fault.Internal, "spent: a decision is claimed, started, finished, in this order")
 )
@@ -53,6 +73,7 @@ type Store struct {
 const (
 	idFile    = "store.id"
 	extension = ".spent"
+	taken     = ".use" // of a file that says which use a number of a permit went to
 )
 
 // Open opens the store in dir, or makes it, and locks it. Errors: datadir's, among them one for a store in use.
@@ -90,13 +111,35 @@ func (s *Store) ID() [16]byte { return s.id }
 // Close releases the store.
 func (s *Store) Close() error { return s.dir.Close() }
 
-func (s *Store) path(decision wire.Digest) string {
-	return filepath.Join(s.dir.Path(), decision.String()+extension)
+func (s *Store) path(u Use) string {
+	name := u.Decision.String()
+	if u.Nonce != [16]byte{} {
+		name += "-" + hex.EncodeToString(u.Nonce[:])
+	}
+	return filepath.Join(s.dir.Path(), name+extension)
 }
 
-// Record returns how far a decision has come; the zero Record if it is not known.
-func (s *Store) Record(decision wire.Digest) (Record, error) {
-	raw, err := datadir.ReadPrivate(s.path(decision), 4096)
+// parse reads what path made of a use, without the extension.
+func parse(name string) (Use, bool) {
+	decision, nonce, permit := strings.Cut(name, "-")
+	id, err := wire.ParseDigest(decision)
+	if err != nil {
+		return Use{}, false
+	}
+	u := Use{Decision: id}
+	if permit {
+		b, err := hex.DecodeString(nonce)
+		if err != nil || len(b) != len(u.Nonce) {
+			return Use{}, false
+		}
+		u.Nonce = [16]byte(b)
+	}
+	return u, true
+}
+
+// Record returns how far a use has come; the zero Record if it is not known.
+func (s *Store) Record(u Use) (Record, error) {
+	raw, err := datadir.ReadPrivate(s.path(u), maxRecord)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Record{}, nil
 	}
@@ -107,32 +150,35 @@ func (s *Store) Record(decision wire.Digest) (Record, error) {
 	if err := wire.Decode(raw, &r); err != nil {
 		return Record{}, fmt.Errorf("spent store: %w", err)
 	}
-	if r.State < Claimed || r.State > Finished {
+	if r.Version > FormatVersion || r.State < Claimed || r.State > Finished {
 		return Record{}, fmt.Errorf("spent store: %w", wire.ErrVersion)
 	}
 	return r, nil
 }
 
-func (s *Store) put(decision wire.Digest, r Record) error {
+func (s *Store) put(u Use, r Record) error {
+	r.Version = FormatVersion
 	raw, err := wire.Encode(r)
 	if err != nil {
 		return err
 	}
-	return datadir.WritePrivate(s.path(decision), raw)
+	return datadir.WritePrivate(s.path(u), raw)
 }
 
-// Claim notes, durably, that the consumption will be handed to the registry. Claiming again changes nothing.
-func (s *Store) Claim(decision wire.Digest) error {
-	r, err := s.Record(decision)
-	if err != nil || r.State != 0 {
+// Claim notes, durably, that the consumption will be handed to the registry: of a permit, by this signed command. Claiming
+// again changes nothing but the command, which is another one once the registry can never take the first any more.
+func (s *Store) Claim(u Use, command []byte) error {
+	r, err := s.Record(u)
+	if err != nil || r.State > Claimed || r.State == Claimed && bytes.Equal(r.Command, command) {
 		return err
 	}
-	return s.put(decision, Record{State: Claimed})
+	return s.put(u, Record{State: Claimed, Command: command})
 }
 
-// Start notes, durably, that the action begins now. It is the last thing before the act. Error: [ErrStarted].
-func (s *Store) Start(decision wire.Digest) error {
-	r, err := s.Record(decision)
+// Start notes, durably, that the action begins now: of a permit, as its use of this number, which no other use here has
+// had, whatever the registry says. It is the last thing before the act. Errors: [ErrStarted], [ErrNumber].
+func (s *Store) Start(u Use, number uint64) error {
+	r, err := s.Record(u)
 	switch {
 	case err != nil:
 		return err
@@ -141,37 +187,56 @@ func (s *Store) Start(decision wire.Digest) error {
 	case r.State != Claimed:
 		return ErrOrder
 	}
-	return s.put(decision, Record{State: Started})
+	if err := s.take(u, number); err != nil {
+		return err
+	}
+	return s.put(u, Record{State: Started, Number: number})
+}
+
+// take gives a permit's use its number, for good.
+func (s *Store) take(u Use, number uint64) error {
+	if u.Nonce == [16]byte{} {
+		return nil
+	}
+	path := filepath.Join(s.dir.Path(), fmt.Sprintf("%s.%d%s", u.Decision, number, taken))
+	raw, err := datadir.ReadPrivate(path, int64(len(u.Nonce)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return datadir.WritePrivate(path, u.Nonce[:])
+	}
+	if err == nil && !bytes.Equal(raw, u.Nonce[:]) {
+		return fmt.Errorf("%w: %d", ErrNumber, number)
+	}
+	return err
 }
 
 // Finish notes how the action ended.
-func (s *Store) Finish(decision wire.Digest, ok bool, detail string) error {
-	r, err := s.Record(decision)
+func (s *Store) Finish(u Use, ok bool, detail string) error {
+	r, err := s.Record(u)
 	if err != nil {
 		return err
 	}
 	if r.State != Started {
 		return ErrOrder
 	}
-	return s.put(decision, Record{State: Finished, OK: ok, Detail: detail})
+	return s.put(u, Record{State: Finished, OK: ok, Detail: detail, Number: r.Number})
 }
 
-// Forfeit notes that another copy of this store has used a decision that was claimed here: it is never begun here, and
-// how it ended is the other's to report.
-func (s *Store) Forfeit(decision wire.Digest) error {
-	r, err := s.Record(decision)
+// Forfeit notes that another copy of this store has used what was claimed here: it is never begun here, and how it ended
+// is the other's to report.
+func (s *Store) Forfeit(u Use) error {
+	r, err := s.Record(u)
 	if err != nil {
 		return err
 	}
 	if r.State != Claimed {
 		return ErrOrder
 	}
-	return s.put(decision, Record{State: Finished, Reported: true, Detail: "used by a copy of this store"})
+	return s.put(u, Record{State: Finished, Reported: true, Detail: "used by a copy of this store"})
 }
 
 // Reported notes that the registry knows the outcome.
-func (s *Store) Reported(decision wire.Digest) error {
-	r, err := s.Record(decision)
+func (s *Store) Reported(u Use) error {
+	r, err := s.Record(u)
 	if err != nil {
 		return err
 	}
@@ -179,31 +244,31 @@ func (s *Store) Reported(decision wire.Digest) error {
 		return ErrOrder
 	}
 	r.Reported = true
-	return s.put(decision, r)
+	return s.put(u, r)
 }
 
-// Unsettled returns the decisions whose action was begun and whose outcome the registry does not know.
-func (s *Store) Unsettled() (map[wire.Digest]Record, error) {
+// Unsettled returns the uses whose action was begun and whose outcome the registry does not know.
+func (s *Store) Unsettled() (map[Use]Record, error) {
 	entries, err := os.ReadDir(s.dir.Path())
 	if err != nil {
 		return nil, fmt.Errorf("spent store: %w", err)
 	}
-	found := map[wire.Digest]Record{}
+	found := map[Use]Record{}
 	for _, e := range entries {
-		name := e.Name()
-		if filepath.Ext(name) != extension {
+		name, ours := strings.CutSuffix(e.Name(), extension)
+		if !ours {
 			continue
 		}
-		id, err := wire.ParseDigest(name[:len(name)-len(extension)])
-		if err != nil {
+		u, ok := parse(name)
+		if !ok {
 			continue
 		}
-		r, err := s.Record(id)
+		r, err := s.Record(u)
 		if err != nil {
 			return nil, err
 		}
 		if r.State >= Started && !r.Reported {
-			found[id] = r
+			found[u] = r
 		}
 	}
 	return found, nil

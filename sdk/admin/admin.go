@@ -29,6 +29,8 @@ type Registry interface {
 	Nodes
 	Members(ctx context.Context) ([]Member, error)
 	Status(ctx context.Context) (Status, error)
+	// Plan says what the newest decisions would have come to by another policy, as the node tells it.
+	Plan(ctx context.Context, p policy.Policy, most int) ([]Planned, error)
 	// Submit hands in a signed command. The answer may be a refusal.
 	Submit(ctx context.Context, raw []byte) (registry.Answer, error)
 }
@@ -53,7 +55,25 @@ func (ad Admin) Members(ctx context.Context) ([]Member, error) { return ad.regis
 // Status says how the node is, as it tells it.
 func (ad Admin) Status(ctx context.Context) (Status, error) { return ad.registry.Status(ctx) }
 
-// Policy returns the policy in force, verified by its digest in the genesis.
+// Plan says of the newest decisions, at most so many and 200, what they would have come to by another policy, as the node
+// tells it, the newest first. It changes nothing.
+func (ad Admin) Plan(ctx context.Context, p policy.Policy, most int) ([]Planned, error) {
+	if err := p.Check(); err != nil {
+		return nil, err
+	}
+	return ad.registry.Plan(ctx, p, most)
+}
+
+// Govern signs a command that replaces the policy, for as many operators to [Admin.Countersign] as the policy in force asks
+// for, and then to [Admin.Submit]. Decisions that are open then end as superseded.
+func (ad Admin) Govern(p policy.Policy) ([]byte, error) {
+	if err := p.Check(); err != nil {
+		return nil, err
+	}
+	return ad.Prepare(registry.TypePolicy, registry.PutPolicy{Policy: p.Encode()}, 0)
+}
+
+// Policy returns the policy in force, verified from the one that the genesis names through all that replaced it.
 func (ad Admin) Policy() policy.Policy { return ad.known().Policy }
 
 // Invite makes an enrolment token for an agent: the text to hand over. It is a secret, good once, until life is over.

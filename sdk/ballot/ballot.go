@@ -7,6 +7,9 @@
 //		return ballot.Approve("as announced"), nil
 //	}, "deploy.*")
 //
+// Where the decision's rule wants it, agents' ballots are secret until enough have voted: the SDK commits to the ballot and
+// reveals it by itself, also after a restart. People vote openly.
+//
 // People, and what acts for them, use a [Box], which sdk.Agent.Ballots returns.
 package ballot
 
@@ -36,6 +39,9 @@ func Reject(reason string) Vote { return Vote{consensus.Reject, 1000, reason} }
 // Abstain counts neither way, which counts against a threshold over the whole electorate.
 func Abstain(reason string) Vote { return Vote{consensus.Abstain, 1000, reason} }
 
+// Recuse abstains because of an interest of the voter's own in the outcome. It is never secret.
+func Recuse(reason string) Vote { return Vote{consensus.Recuse, 1000, reason} }
+
 // Confident returns the vote with a confidence of 500 (none) to 1000 (full), in per mille.
 func (v Vote) Confident(perMille uint64) Vote {
 	v.confidence = perMille
@@ -56,8 +62,10 @@ type Registry interface {
 	Show(ctx context.Context, prefix []byte) (View, error)
 	// List returns the newest decisions, as the node tells them.
 	List(ctx context.Context) ([]Summary, error)
-	// Cast completes, signs and hands in a ballot.
-	Cast(ctx context.Context, b consensus.Ballot) (consensus.State, error)
+	// Cast completes, signs and hands in a ballot; where it is secret, it commits to it, and has it revealed later.
+	Cast(ctx context.Context, b consensus.Ballot, secret bool) (consensus.State, error)
+	// Reveal waits until the ballot that this process committed to is revealed, or cannot be any more.
+	Reveal(ctx context.Context, id wire.Digest) error
 }
 
 // Of returns the decisions as the voter may see them; users call sdk.Agent.Ballots.
@@ -80,18 +88,13 @@ func (b Box) List(ctx context.Context) ([]Summary, error) { return b.registry.Li
 // Waiting returns the decisions that wait for this principal's vote, verified, the newest first. What does not verify is
 // left out, and the logger told.
 func (b Box) Waiting(ctx context.Context) ([]View, error) {
-	return b.WaitingBesides(ctx, func(wire.Digest) bool { return false })
-}
-
-// WaitingBesides is Waiting without the decisions that the caller knows already, by id: they are not asked for.
-func (b Box) WaitingBesides(ctx context.Context, known func(id wire.Digest) bool) ([]View, error) {
 	list, err := b.List(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var waiting []View
 	for _, s := range list {
-		if s.State != consensus.Open.String() || known(s.ID) {
+		if s.State != consensus.Open.String() {
 			continue
 		}
 		v, err := b.View(ctx, s.ID.String())
@@ -102,7 +105,7 @@ func (b Box) WaitingBesides(ctx context.Context, known func(id wire.Digest) bool
 			b.logger.Warn("decision left out", "decision", s.ID.String(), "code", string(fault.CodeOf(err)), "error", err)
 			continue
 		}
-		if v.mayVote(b.voter) {
+		if v.MayVote(b.voter) {
 			waiting = append(waiting, v)
 		}
 	}
@@ -110,10 +113,18 @@ func (b Box) WaitingBesides(ctx context.Context, known func(id wire.Digest) bool
 }
 
 // Vote casts a ballot on a decision. It signs exactly the action and the electorate of the view, so what is counted is
-// what was seen. Errors: denied for who is not in the electorate, spent for a second vote or an ended decision.
+// what was seen. Where the view says that ballots are secret, an agent's is kept, on disk where the agent has a StateDir,
+// committed to, and revealed by itself as soon as the others have committed to theirs; see [Box.Reveal]. Until then the
+// agent may vote anew, which replaces the ballot. Errors: denied for who is not in the electorate, spent for a second vote
+// or an ended decision, expired for who commits too late.
 func (b Box) Vote(ctx context.Context, seen View, vote Vote) (consensus.State, error) {
 	return b.registry.Cast(ctx, consensus.Ballot{
-		Proposal: seen.ID, Action: seen.Action.Digest(), Opening: seen.Opening,
+		Version: consensus.FormatVersion, Proposal: seen.ID, Action: seen.Action.Digest(), Opening: seen.Opening,
 		Vote: vote.choice, Confidence: vote.confidence, Reason: vote.reason,
-	})
+	}, seen.Secret)
 }
+
+// Reveal waits until the ballot that this agent has committed to is revealed. It returns at once where there is none. A
+// program that votes and ends should wait so: a ballot that nobody reveals is silence. Errors: why it cannot be revealed any
+// more; ctx's.
+func (b Box) Reveal(ctx context.Context, id wire.Digest) error { return b.registry.Reveal(ctx, id) }

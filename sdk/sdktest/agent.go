@@ -2,10 +2,12 @@ package sdktest
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/policy"
 	"github.com/seed-3e86d5b2/conclave/registry"
 	"github.com/seed-3e86d5b2/conclave/sdk"
 	"github.com/seed-3e86d5b2/conclave/trust"
@@ -94,7 +96,7 @@ func (r *Realm) Invite(t testing.TB, name string, opts ...AgentOption) string {
 		opt(&o)
 	}
 	admin := r.Operator(t, o.operator).Admin()
-	text, err := admin.Invite(name, min(o.level, r.policy.Enrol), o.serves, time.Hour)
+	text, err := admin.Invite(name, min(o.level, r.Policy().Enrol), o.serves, time.Hour)
 	if err != nil {
 		t.Fatalf("sdktest: invite %s: %v", name, err)
 	}
@@ -111,7 +113,7 @@ func (r *Realm) enrol(t testing.TB, name string, o agentOptions) sdk.Profile {
 	r.mu.Lock()
 	r.profiles[name] = p
 	r.mu.Unlock()
-	if o.level > r.policy.Enrol {
+	if o.level > r.Policy().Enrol {
 		r.SetLevel(t, name, o.level)
 	}
 	return p
@@ -150,14 +152,43 @@ func (r *Realm) Quarantine(t testing.TB, name string) {
 func (r *Realm) Release(t testing.TB, name string) {
 	t.Helper()
 	status := registry.SetStatus{Principal: r.named(t, name), Status: trust.Active}
-	r.govern(t, registry.TypeStatus, status, int(r.policy.Loosen))
+	r.govern(t, registry.TypeStatus, status, int(r.Policy().Loosen))
 }
 
-// SetLevel changes an agent's level, with as many operators' signatures as the policy wants.
+// SetLevel changes an agent's level, with as many operators' signatures as the policy wants, and one more, if there are as
+// many: that of the agent's own operator does not always count.
 func (r *Realm) SetLevel(t testing.TB, name string, l sdk.Level) {
 	t.Helper()
 	level := registry.SetLevel{Principal: r.named(t, name), Level: l}
-	r.govern(t, registry.TypeLevel, level, int(r.policy.Loosen))
+	r.govern(t, registry.TypeLevel, level, min(int(r.Policy().Loosen)+1, len(r.roots)))
+}
+
+// SetFamily says of which model family an agent is.
+func (r *Realm) SetFamily(t testing.TB, name, family string) {
+	t.Helper()
+	peer, err := r.Operator(t, 0).Who(t.Context(), name)
+	if err != nil {
+		t.Fatalf("sdktest: family of %s: %v", name, err)
+	}
+	i := slices.IndexFunc(r.roots, func(root identity.Signer) bool { return root.ID() == peer.Operator })
+	by := r.Operator(t, max(i, 0)).Admin()
+	raw, err := by.Prepare(registry.TypeGrant, registry.Grant{Principal: peer.ID, Serves: []string{"*"}, Family: family}, 0)
+	if err == nil {
+		_, err = by.Submit(t.Context(), raw)
+	}
+	if err != nil {
+		t.Fatalf("sdktest: family of %s: %v", name, err)
+	}
+}
+
+// Govern replaces the policy, with as many operators' signatures as the one in force wants. It returns when the node has
+// it; agents hear of it then.
+func (r *Realm) Govern(t testing.TB, p policy.Policy) {
+	t.Helper()
+	r.govern(t, registry.TypePolicy, registry.PutPolicy{Policy: p.Encode()}, int(r.Policy().Loosen))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.policy = p
 }
 
 func (r *Realm) named(t testing.TB, name string) sdk.ID {

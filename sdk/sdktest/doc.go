@@ -10,6 +10,7 @@
 // that of package time, so that a realm made inside testing/synctest lives through days in an instant.
 //
 // A test can play a hostile node: it sees all that is published ([Realm.Packets]), can drop, alter, double or redirect
-// it ([Realm.Intercept]), and publish what it likes ([Realm.Inject]). It can lose and reorder messages
+// it ([Realm.Intercept]), publish what it likes ([Realm.Inject]), and sign what it
+// likes ([Realm.NodeSigner]). It can lose and reorder messages
 // ([Realm.Faults]), and make the registry's log fail ([Realm.FailNext]).
 package sdktest

@@ -146,11 +146,18 @@ func (r *Realm) close() error {
 // ID returns the realm's id.
 func (r *Realm) ID() sdk.Realm { return r.id }
 
+// NodeSigner returns the node's own key, for a test that plays a node that lies: it can sign whatever it likes.
+func (r *Realm) NodeSigner() identity.Signer { return r.node }
+
 // Node returns the node's principal.
 func (r *Realm) Node() sdk.ID { return r.node.ID() }
 
 // Policy returns the policy in force.
-func (r *Realm) Policy() policy.Policy { return r.policy }
+func (r *Realm) Policy() policy.Policy {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.policy
+}
 
 // Transport connects to the realm's node. Give it to [sdk.Over].
 func (r *Realm) Transport() sdk.Transport { return r.door.connect }

@@ -2,6 +2,9 @@
 //
 //	c, report, err := verify.Parse(raw, verify.TrustRoot{Realm: realm})
 //
+// Whoever checks many certificates of one realm keeps a [Verifier]. Whoever trusts no program has [Explain] write down
+// each signature with the exact bytes that it is over, for another tool to check.
+//
 // It links nothing that connects anywhere, so that an auditor's program need not.
 package verify
 
@@ -15,12 +18,34 @@ type TrustRoot = proof.Trust
 type Report = proof.Report
 
 // Certificate is a verified certificate: a decision that anybody can check who knows the realm's id. Its ID, Action,
-// Class, Ballots (how many) and Expires (Unix milliseconds) say what was decided; Raw returns its bytes. Verify makes the whole check again
-// by another trust root, and for an action and a time.
+// Class, Ballots (how many), NotBefore and Expires (Unix milliseconds) say what was decided; Raw returns its bytes. Verify
+// makes the whole check again by another trust root, and for an action and a time.
 type Certificate = proof.Certificate
+
+// Early is the error of [Certificate.Verify] before the time from which the action may be done: its From, in Unix
+// milliseconds.
+type Early = proof.Early
 
 // Parse reads a certificate and makes the whole check. The report names every check made; the error is that of the
 // first that failed.
 func Parse(raw []byte, t TrustRoot) (*Certificate, Report, error) {
 	return proof.ParseCertificate(raw, t)
 }
+
+// Verifier makes the same checks and remembers, within bounds, what of a realm it has verified before: genesis, rosters,
+// policies, heads and who vouches for voters. Its Parse is [Parse]. It is safe for concurrent use.
+type Verifier = proof.Verifier
+
+// NewVerifier returns a Verifier that remembers nothing yet.
+func NewVerifier() *Verifier { return proof.NewVerifier() }
+
+// Explanation is a certificate taken apart: every signature with who made it, the exact bytes it is over and what it proves,
+// each check with what it means, and what the certificate does not prove. It marshals to JSON.
+type Explanation = proof.Explanation
+
+// Signature is one signature in an [Explanation]. Key, message and signature are lower-case hexadecimal; any Ed25519 tool
+// checks them.
+type Signature = proof.Signature
+
+// Explain takes a certificate apart, whether it verifies or not.
+func Explain(raw []byte, t TrustRoot) Explanation { return proof.Explain(raw, t) }

@@ -1,0 +1,189 @@
+// Package sealed is an agent's memory of the ballots that it has committed to, until their decisions have ended: on disk, so
+// that a crash at any point neither loses a ballot that was committed to nor lets the agent sign two of one sequence, which
+// anybody could show as a contradiction.
+package sealed
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/seed-3e86d5b2/conclave/internal/datadir"
+	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/internal/wire"
+)
+
+// Ballot is one ballot that is, or may be, committed to.
+type Ballot struct {
+	Sequence   uint64 `cbor:"1,keyasint"`
+	Ballot     []byte `cbor:"2,keyasint"` // signed
+	Salt       []byte `cbor:"3,keyasint"`
+	Commitment []byte `cbor:"4,keyasint"` // signed
+}
+
+// FormatVersion is the version of the files.
+const FormatVersion = 1
+
+// MostOfOne bounds how often an agent changes its mind about one decision.
+const MostOfOne = 8
+
+type record struct {
+	Version uint64   `cbor:"0,keyasint"`
+	Ballots []Ballot `cbor:"1,keyasint"` // by rising sequence
+}
+
+var (
+	// ErrSequence is returned by Keep for a sequence that does not rise.
+	ErrSequence = fault.New(fault.Internal, "sealed: a ballot's sequence must be above those before it")
+	// ErrMany is returned by Keep for too many ballots on one decision.
+	ErrMany = fault.New(fault.Rate, "sealed: too many ballots on one decision")
+)
+
+const (
+	extension = ".sealed"
+	maxRecord = MostOfOne * 2 * wire.MaxStatement
+)
+
+// Store keeps sealed ballots. One process holds a directory at a time. It is safe for concurrent use.
+type Store struct {
+	dir *datadir.Dir // nil: in memory only
+
+	mu   sync.Mutex
+	held map[wire.Digest][]Ballot
+}
+
+// Open opens the store in dir, or makes it, and locks it. Errors: datadir's, among them one for a store in use, and
+// malformed or version for a file that cannot be read: what it says was signed is then not known, so nothing may be.
+func Open(dir string) (*Store, error) {
+	d, err := datadir.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("sealed ballots: %w", err)
+	}
+	s := &Store{dir: d, held: map[wire.Digest][]Ballot{}}
+	if err := s.load(); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return s, nil
+}
+
+// InMemory returns a store that ends with the process.
+func InMemory() *Store { return &Store{held: map[wire.Digest][]Ballot{}} }
+
+func (s *Store) load() error {
+	entries, err := os.ReadDir(s.dir.Path())
+	if err != nil {
+		return fmt.Errorf("sealed ballots: %w", err)
+	}
+	for _, e := range entries {
+		name, ours := strings.CutSuffix(e.Name(), extension)
+		id, err := wire.ParseDigest(name)
+		if !ours || err != nil {
+			continue
+		}
+		raw, err := datadir.ReadPrivate(s.path(id), maxRecord)
+		if err != nil {
+			return err
+		}
+		var r record
+		if err := wire.Decode(raw, &r); err != nil {
+			return fmt.Errorf("sealed ballots: %s: %w", s.path(id), err)
+		}
+		if r.Version != FormatVersion {
+			return fmt.Errorf("sealed ballots: %s: %w", s.path(id), wire.ErrVersion)
+		}
+		s.held[id] = r.Ballots
+	}
+	return nil
+}
+
+// Close releases the store.
+func (s *Store) Close() error {
+	if s.dir == nil {
+		return nil
+	}
+	return s.dir.Close()
+}
+
+func (s *Store) path(decision wire.Digest) string {
+	return filepath.Join(s.dir.Path(), decision.String()+extension)
+}
+
+// Next returns the sequence for the next ballot on a decision: from 1. In memory, where nobody knows what other processes of
+// the agent have signed, or will, it is a number that none of them has: later ones are greater, seconds since 1970 apart.
+func (s *Store) Next(decision wire.Digest, now int64) uint64 {
+	var last uint64
+	if list := s.Of(decision); len(list) > 0 {
+		last = list[len(list)-1].Sequence
+	}
+	if s.dir != nil {
+		return last + 1
+	}
+	var b [4]byte
+	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the process instead
+	own := uint64(now/1000)<<20 | uint64(binary.BigEndian.Uint32(b[:])>>12)
+	return max(own, last+1)
+}
+
+// Keep keeps a ballot; it returns when a loss of power cannot undo it. Errors: [ErrSequence], [ErrMany], the disk's.
+func (s *Store) Keep(decision wire.Digest, b Ballot) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := s.held[decision]
+	if len(list) > 0 && list[len(list)-1].Sequence >= b.Sequence {
+		return ErrSequence
+	}
+	if len(list) >= MostOfOne {
+		return ErrMany
+	}
+	list = append(slices.Clone(list), b)
+	if s.dir != nil {
+		raw, err := wire.Encode(record{Version: FormatVersion, Ballots: list})
+		if err != nil {
+			return err
+		}
+		if err := datadir.WritePrivate(s.path(decision), raw); err != nil {
+			return err
+		}
+	}
+	s.held[decision] = list
+	return nil
+}
+
+// Of returns the ballots on a decision, by rising sequence.
+func (s *Store) Of(decision wire.Digest) []Ballot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.held[decision])
+}
+
+// Decisions returns the decisions that there are ballots on.
+func (s *Store) Decisions() []wire.Digest {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var ids []wire.Digest
+	for id := range s.held {
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// Drop forgets a decision that has ended: never one on which the agent could still vote.
+func (s *Store) Drop(decision wire.Digest) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.held, decision)
+	if s.dir == nil {
+		return nil
+	}
+	if err := os.Remove(s.path(decision)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("sealed ballots: %w", err)
+	}
+	return nil
+}
