@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed-3e86d5b2/conclave/consensus"
 	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/internal/control"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
 	"github.com/seed-3e86d5b2/conclave/internal/sealed"
 	"github.com/seed-3e86d5b2/conclave/registry"
@@ -163,11 +164,21 @@ func (s *sealing) cast(ctx context.Context, b consensus.Ballot) (consensus.State
 		}
 		return 0, err
 	}
-	state, err := p.reveal(ctx)
-	if CodeOf(err).Retryable() { // too early, or the node has gone: run goes on
+	switch state, err := p.reveal(ctx); {
+	case CodeOf(err).Retryable(): // too early, or the node has gone: run goes on
 		return consensus.Open, nil
+	case CodeOf(err) == fault.Spent: // it was decided without this ballot, which came in time
+		return s.stands(ctx, p.id)
+	default:
+		return state, err
 	}
-	return state, err
+}
+
+// stands returns where the node says that a decision stands.
+func (s *sealing) stands(ctx context.Context, id Digest) (consensus.State, error) {
+	var v control.DecisionView
+	err := s.link.ask(ctx, control.OpDecision, control.DecisionID{Prefix: id[:]}, &v)
+	return v.Verdict.State, err
 }
 
 // seal signs a ballot and its commitment, and keeps both. Nothing has left the process by then.

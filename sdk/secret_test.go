@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -195,11 +196,12 @@ func TestARestartRevealsWhatWasCommittedTo(t *testing.T) {
 			}
 		},
 		"before it was answered": func(realm *sdktest.Realm, of sdk.ID) func(sdktest.Packet) bool {
-			var began bool
+			var began atomic.Bool
 			return func(p sdktest.Packet) bool {
-				_, is := commanded(p, registry.TypeCommit)
-				began = began || is && p.From == of
-				return began && p.From == realm.Node()
+				if _, is := commanded(p, registry.TypeCommit); is && p.From == of {
+					began.Store(true)
+				}
+				return began.Load() && p.From == realm.Node()
 			}
 		},
 		"before it was revealed": func(_ *sdktest.Realm, of sdk.ID) func(sdktest.Packet) bool {

@@ -106,6 +106,10 @@ func commandVectors() *group {
 	g.nodes()
 	g.changes()
 	g.decisions()
+	g.hidden()
+	g.ends()
+	g.settled()
+	g.governed()
 	return g.group
 }
 
@@ -262,7 +266,8 @@ func (g commands) changes() {
 	}
 	token := func(t theater) identity.Token { return t.Token(t.a.ID(), "helper", identity.Observer) }
 	g.ok("ok-release", func(t theater) []byte { return release(t, t.a, t.b) })
-	g.ok("ok-raise", func(t theater) []byte { return raise(t, t.a, t.c) })
+	g.ok("ok-raise", func(t theater) []byte { return raise(t, t.a, t.b, t.c) })
+	g.no("raise-by-its-own-operator-and-one", "raise-own", fault.NoQuorum, func(t theater) []byte { return raise(t, t.a, t.c) })
 	g.ok("ok-operator", func(t theater) []byte { return appoint(t, t.a, t.b) })
 	g.ok("ok-enrol", func(t theater) []byte { return t.enrol(token(t), t.a, t.Signer(identity.Agent)) })
 	g.ok("ok-card", func(t theater) []byte { return t.card(t.worker, 1, "review.code") })

@@ -44,7 +44,7 @@ func consumptionVectors() *group {
 	g.refuse("for-an-action-that-is-not-covered", "consumption-covers", fault.Misaddressed, encode(uncovered),
 		knowing(changed(shown(uncovered, t.Nodes...), func(c *consumptionContext) { c.Action = encode(other) })))
 	permitted := consensus.Consumption{
-		Proposal: t.permit.Opening.Proposal, Executor: t.worker.ID(), Store: ledgertest.Store, Use: 3, At: t.permit.Verdict.At,
+		Proposal: t.permit.Opening.Proposal, Executor: t.worker.ID(), Store: ledgertest.Store, Use: 3, At: t.permit.Verdict.From,
 		Action: covered().Digest(),
 	}
 	ofPermit := func(c claim) func(*vector) {

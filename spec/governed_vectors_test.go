@@ -51,10 +51,10 @@ func (g certified) replaced() {
 	with("policy-replaced-by-another-command", "change-type", fault.WrongKind, func(c *certificate) {
 		c.Policies[1] = command(registry.TypeGrant, last.Encode(), t.a, t.b)
 	})
-	with("policy-replaced-by-none", "changed-policy", fault.InvalidInput, func(c *certificate) {
+	with("policy-replaced-by-none", "policy", fault.InvalidInput, func(c *certificate) {
 		c.Policies[0] = command(registry.TypePolicy, weak.Encode(), t.a, t.b)
 	})
-	with("policy-replaced-by-solo", "changed-solo", fault.Denied, func(c *certificate) {
+	with("policy-replaced-by-solo", "policy-solo", fault.Denied, func(c *certificate) {
 		c.Policies[0] = command(registry.TypePolicy, solo.Encode(), t.a, t.b)
 	})
 	with("policy-change-forged", "signature", fault.BadSignature, func(c *certificate) {

@@ -248,7 +248,10 @@ func (d agentDoc) write(w io.Writer) {
 	}
 	if r := d.Record; r != nil {
 		rows = append(rows, [2]string{"may serve", list(r.Serves)}, [2]string{"joined", r.Joined},
-			[2]string{"outcomes", fmt.Sprintf("%d done, %d failed", r.Done, r.Failed)})
+			[2]string{"outcomes", fmt.Sprintf("%d done, %d failed", r.Done, r.Failed)}, [2]string{"family", visible(r.Family)})
+		if r.Calibration > 0 {
+			rows = append(rows, [2]string{"calibration", fmt.Sprintf("%d‰, from %d settled votes", r.Calibration, r.Settled)})
+		}
 		if r.Reason != "" {
 			rows = append(rows, [2]string{"reason", quoted(r.Reason)})
 		}
@@ -313,13 +316,26 @@ func (p agentCommands) status(verb, short string, status trust.Status, l *loosen
 	}
 }
 
+// serves returns what a member may serve now.
+func (s session) serves(ctx context.Context, who sdk.Peer) ([]string, error) {
+	docs, err := s.membersOf(ctx, who.ID.Role())
+	if err != nil {
+		return nil, err
+	}
+	if i := slices.IndexFunc(docs, func(m memberDoc) bool { return m.ID == who.ID }); i >= 0 {
+		return append([]string{}, docs[i].Serves...), nil
+	}
+	return []string{}, nil
+}
+
 func (p agentCommands) grant() *cobra.Command {
 	var family string
 	c := &cobra.Command{
 		Use: "grant NAME [PATTERN]...", Short: "Replace what an agent may serve", Args: cobra.MinimumNArgs(1),
-		Long: "Replace the capability patterns that an agent of yours may serve; none: it may serve nothing. --family says of which\n" +
-			"model family it is: decisions of some classes need voters of several.",
-		Example: "  conclave agent grant writer 'text.*' review.code\n  conclave agent grant checker 'review.*' --family gpt",
+		Long: "Replace the capability patterns that an agent of yours may serve; none: it may serve nothing.\n\n" +
+			"--family says of which model family it is: decisions of some classes need voters of several. With --family and\n" +
+			"no pattern, what it may serve stays as it is.",
+		Example: "  conclave agent grant writer 'text.*' review.code\n  conclave agent grant checker --family gpt",
 		RunE: p.connected(askTime, func(ctx context.Context, s session, args []string) error {
 			serves, err := patterns(args[1:])
 			if err != nil {
@@ -328,6 +344,11 @@ func (p agentCommands) grant() *cobra.Command {
 			who, err := s.who(ctx, args[0])
 			if err != nil {
 				return err
+			}
+			if family != "" && len(serves) == 0 {
+				if serves, err = s.serves(ctx, who); err != nil {
+					return err
+				}
 			}
 			return s.change(ctx, change{
 				typ: registry.TypeGrant, body: registry.Grant{Principal: who.ID, Serves: serves, Family: family}, of: who.ID,

@@ -172,7 +172,11 @@ func explain(c registry.Command) (string, error) {
 		return fmt.Sprintf("make %s, called %s, an operator", b.Operator, quoted(b.Name)), err
 	case registry.TypeGrant:
 		b, err := registry.Body[registry.Grant](c)
-		return fmt.Sprintf("let %s serve: %s", b.Principal, list(b.Serves)), err
+		family := ""
+		if b.Family != "" {
+			family = "; its model family: " + visible(b.Family)
+		}
+		return fmt.Sprintf("let %s serve: %s%s", b.Principal, list(b.Serves), family), err
 	case registry.TypePolicy:
 		return policyIn(c)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed-3e86d5b2/conclave/consensus"
 	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/internal/fault"
 	"github.com/seed-3e86d5b2/conclave/sdk"
 	"github.com/seed-3e86d5b2/conclave/sdk/ballot"
 )
@@ -29,8 +30,8 @@ func (p decisionCommands) propose() *cobra.Command {
 		Use: "propose KIND", Short: "Ask that an action be decided", Args: cobra.ExactArgs(1),
 		Long: "Ask that an action be decided, to be done by you. KIND is named like a capability, as db.migrate; a kind that\n" +
 			"the policy does not name is R3, the highest class. With --key the same key again is the same decision.\n\n" +
-			"--uses makes it a permit: one decision for so many actions of this kind, until --until. Parameters named by --open\n" +
-			"may then differ, as far as their values match the pattern: a text, or the beginning of one and a star.\n\n" +
+			"--uses makes it a permit: one decision for so many actions of this kind, until --until. Parameters named by\n" +
+			"--open may then differ, as far as their values match the pattern: a text, or the beginning of one and a star.\n\n" +
 			"--emergency asks by the policy's emergency rule: people decide, at once and alone, on the few kinds that the\n" +
 			"policy lists, and a root reviews it afterwards (decision settle).",
 		Example: "  conclave decision propose db.migrate --target prod --param file=0042.sql --reason 'adds a column' --wait\n" +
@@ -53,6 +54,9 @@ func (p decisionCommands) propose() *cobra.Command {
 			v, err := s.Ballots().View(asking, d.ID().String())
 			if err != nil {
 				return err
+			}
+			if v.State == consensus.Open.String() {
+				s.say("decide: conclave decision approve %s; wait: conclave decision wait %s", short16(v.ID), short16(v.ID))
 			}
 			return s.emit(decisionOf(v), func(w io.Writer) { writeDecision(w, v) })
 		}),
@@ -192,7 +196,11 @@ func (p decisionCommands) vote(verb, short string, vote func(reason string) ball
 			}
 			state, err := s.cast(ctx, v, vote(reason).Confident(sure))
 			if err != nil {
-				return err
+				return advised(err, map[fault.Code]string{
+					fault.Denied:  "see who may vote on it: conclave decision show " + short16(v.ID),
+					fault.Spent:   "a vote counts once, and until it ends; see how it stands: conclave decision show " + short16(v.ID),
+					fault.Expired: "see until when votes count: conclave decision show " + short16(v.ID),
+				})
 			}
 			doc := map[string]string{
 				"id": v.ID.String(), "vote": verb, "state": state.String(), "action_digest": v.ActionHash.String(),
@@ -259,7 +267,11 @@ func (p decisionCommands) cancel() *cobra.Command {
 				return err
 			}
 			if err := d.Cancel(ctx, reason); err != nil {
-				return err
+				return advised(err, map[fault.Code]string{
+					fault.Denied:   "its operator can, or conclave decision reject; see who it is: conclave decision show " + short16(d.ID()),
+					fault.Spent:    "see how it ended: conclave decision show " + short16(d.ID()),
+					fault.Rejected: "see how it ended: conclave decision show " + short16(d.ID()),
+				})
 			}
 			return s.emit(map[string]string{"id": d.ID().String(), "state": consensus.Cancelled.String()}, textLine(short16(d.ID())+" is cancelled"))
 		}),
@@ -273,8 +285,9 @@ func (p decisionCommands) settle() *cobra.Command {
 	var right, wrong bool
 	c := &cobra.Command{
 		Use: "settle ID --right|--wrong", Short: "Say whether the action was right to do, as it turned out", Args: cobra.ExactArgs(1),
-		Long: "Say once, as a root operator or as the operator of who proposed it, whether the action of a decision that has ended\n" +
-			"was right to do. What the voters said, and how sure they were, is scored by it. Of an emergency it is the review.",
+		Long: "Say once, as a root operator or as the operator of who proposed it, whether the action of a decision that has\n" +
+			"ended was right to do; nobody does who has voted on it. What the voters said, and how sure they were, is scored\n" +
+			"by it. Of an emergency it is the review.",
 		Example: "  conclave decision settle 1a2b3c4d --wrong --detail 'the column was in use'",
 		RunE: p.connected(askTime, func(ctx context.Context, s session, args []string) error {
 			if right == wrong {
@@ -285,7 +298,12 @@ func (p decisionCommands) settle() *cobra.Command {
 				return err
 			}
 			if err := d.Settle(ctx, right, detail); err != nil {
-				return err
+				return advised(err, map[fault.Code]string{
+					fault.Denied:   "a root operator does, or the proposer's, who has neither voted on it nor done it",
+					fault.Spent:    "see who has: conclave decision show " + short16(d.ID()),
+					fault.Pending:  "settle it when it was done, or when its time is over: conclave decision show " + short16(d.ID()),
+					fault.Rejected: "only what was approved is settled; see how it ended: conclave decision show " + short16(d.ID()),
+				})
 			}
 			word := "wrong"
 			if right {
@@ -298,27 +316,4 @@ func (p decisionCommands) settle() *cobra.Command {
 	c.Flags().BoolVar(&wrong, "wrong", false, "it was not")
 	c.Flags().StringVar(&detail, "detail", "", "what came of it, for the record")
 	return c
-}
-
-func (p decisionCommands) export() *cobra.Command {
-	return &cobra.Command{
-		Use: "export ID FILE", Short: "Write an approved decision's certificate to a file", Args: cobra.ExactArgs(2),
-		Long: "Write the certificate of an approved decision to a file, verified. Anybody can check it who knows the realm's id:\n" +
-			"conclave decision verify FILE --realm ID, or by hand: --explain.",
-		Example: "  conclave decision export 1a2b3c4d decision.cert",
-		RunE: p.connected(askTime, func(ctx context.Context, s session, args []string) error {
-			v, err := s.view(ctx, args[0])
-			if err != nil {
-				return err
-			}
-			if v.State == consensus.Open.String() {
-				return sdk.ErrPending
-			}
-			d, err := s.Decision(ctx, v.ID)
-			if err != nil {
-				return err
-			}
-			return s.wait(ctx, d, args[1])
-		}),
-	}
 }

@@ -12,11 +12,9 @@ import (
 
 	"github.com/seed-3e86d5b2/conclave/consensus"
 	"github.com/seed-3e86d5b2/conclave/identity"
-	"github.com/seed-3e86d5b2/conclave/internal/datadir"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 	"github.com/seed-3e86d5b2/conclave/sdk"
 	"github.com/seed-3e86d5b2/conclave/sdk/ballot"
-	"github.com/seed-3e86d5b2/conclave/sdk/verify"
 )
 
 // decisionCommands are what stands under `conclave decision`.
@@ -76,12 +74,14 @@ func decisionTable(w io.Writer, docs []summaryDoc) {
 	var rows [][]string
 	for _, d := range docs {
 		if d.Review {
-			fmt.Fprintf(w, "EMERGENCY %s was approved without the usual votes and waits for its review: conclave decision settle %s\n",
-				short(d.ID.String()), short(d.ID.String()))
+			fmt.Fprintf(w, "EMERGENCY %s was approved without the usual votes and waits for its review: %s\n", short16(d.ID), reviewing(d.ID))
 		}
 		class := d.Class
 		if d.Emergency {
 			class += "!"
+		}
+		if d.Permit {
+			class += ", permit"
 		}
 		rows = append(rows, []string{
 			short(d.ID.String()), visible(d.State), class, visible(d.Kind), visible(d.Proposer),
@@ -89,6 +89,11 @@ func decisionTable(w io.Writer, docs []summaryDoc) {
 		})
 	}
 	table(w, []string{"DECISION", "STATE", "CLASS", "KIND", "PROPOSER", "BALLOTS", "DEADLINE", "TARGET"}, rows)
+}
+
+// reviewing is the command that reviews an emergency decision.
+func reviewing(id sdk.Digest) string {
+	return "conclave decision settle " + short16(id) + " --right, or --wrong"
 }
 
 // actionDoc is an action as scripts read it.
@@ -160,7 +165,7 @@ func decisionOf(v ballot.View) decisionDoc {
 func writeDecision(w io.Writer, v ballot.View) {
 	pairs(w, append(decisionRows(v), actionRows(v.Action)...))
 	for _, b := range v.Ballots {
-		fmt.Fprintf(w, "%s: %s, %d‰ sure%s\n", b.Vote, b.Voter, b.Confidence, because(b.Reason))
+		fmt.Fprintf(w, "%s: %s, %d‰ sure%s\n", visible(b.Vote), b.Voter, b.Confidence, because(b.Reason))
 	}
 	for _, e := range v.Voters {
 		if word := progressOf(v, e); word != "" {
@@ -168,7 +173,11 @@ func writeDecision(w io.Writer, v ballot.View) {
 		}
 	}
 	for _, u := range v.Uses {
-		fmt.Fprintf(w, "use %d: %s, %s%s\n", u.Number, stamp(u.At.UnixMilli()), visible(u.State), because(u.Detail))
+		what := ""
+		if u.Action != v.ActionHash {
+			what = ", fingerprint " + u.Action.String()
+		}
+		fmt.Fprintf(w, "use %d: %s, %s%s%s\n", u.Number, moment(u.At), visible(u.State), because(u.Detail), what)
 	}
 }
 
@@ -218,12 +227,10 @@ func decisionRows(v ballot.View) [][2]string {
 	if !v.From.IsZero() {
 		add("may be done", moment(v.From)+" to "+moment(v.Until))
 	}
-	add("cancelled", v.Cancelled)
-	if v.Reason != "" {
-		add("in its words", quoted(v.Reason))
-	}
-	if v.Detail != "" {
-		add("outcome", quoted(v.Detail))
+	for _, text := range [][2]string{{"cancelled", v.Cancelled}, {"in its words", v.Reason}, {"outcome", v.Detail}} {
+		if text[1] != "" {
+			add(text[0], quoted(text[1]))
+		}
 	}
 	if v.Settled != nil {
 		word := "wrong"
@@ -291,126 +298,6 @@ func (p decisionCommands) show() *cobra.Command {
 }
 
 func short16(d sdk.Digest) string { return short(d.String()) }
-
-func (p decisionCommands) wait() *cobra.Command {
-	var out string
-	var watch bool
-	c := &cobra.Command{
-		Use: "wait ID", Short: "Wait until a decision has ended", Args: cobra.ExactArgs(1),
-		Long: "Wait until a decision is approved (exit code 0) or rejected (7); with --timeout, it may still be pending (8).\n" +
-			"The certificate is verified in full; --out keeps it. --watch tells on the way who has voted.",
-		Example: "  conclave decision wait 1a2b3c4d --timeout 10m --out decision.cert",
-		RunE: p.connected(0, func(ctx context.Context, s session, args []string) error {
-			asking, cancel := soon(ctx)
-			defer cancel()
-			v, err := s.view(asking, args[0])
-			if err != nil {
-				return err
-			}
-			d, err := s.Decision(asking, v.ID)
-			if err != nil {
-				return err
-			}
-			if watch {
-				return s.watching(ctx, v, func(ctx context.Context) error { return s.wait(ctx, d, out) })
-			}
-			return s.wait(ctx, d, out)
-		}),
-	}
-	c.Flags().StringVar(&out, "out", "", "write the certificate to this file")
-	c.Flags().BoolVar(&watch, "watch", false, "tell on stderr what changes meanwhile")
-	return c
-}
-
-// watching tells what changes about a decision while something waits for it.
-func (s session) watching(ctx context.Context, v ballot.View, wait func(context.Context) error) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	ended := make(chan error, 1)
-	go func() { ended <- wait(ctx) }()
-	again := time.NewTicker(lookAgain)
-	defer again.Stop()
-	said := ""
-	for {
-		if now := votesSoFar(v); now != said {
-			s.say("%s: %s", short16(v.ID), now)
-			said = now
-		}
-		select {
-		case err := <-ended:
-			return err
-		case <-again.C:
-		}
-		asking, done := soon(ctx)
-		if fresh, err := s.Ballots().View(asking, v.ID.String()); err == nil {
-			v = fresh
-		}
-		done()
-	}
-}
-
-// lookAgain is how often a decision is looked at for what has changed.
-const lookAgain = time.Second
-
-// votesSoFar says where a decision stands, in one line.
-func votesSoFar(v ballot.View) string {
-	var voted, committed int
-	for _, e := range v.Voters {
-		switch {
-		case e.Voted:
-			voted++
-		case e.Committed:
-			committed++
-		}
-	}
-	text := fmt.Sprintf("%s, %d of %d have voted", visible(v.State), voted, len(v.Voters))
-	if committed > 0 {
-		text += fmt.Sprintf(", %d more have committed", committed)
-	}
-	return text
-}
-
-// certificateDoc is an approved decision.
-type certificateDoc struct {
-	ID      string    `json:"id"`
-	State   string    `json:"state"`
-	Action  actionDoc `json:"action"`
-	Class   string    `json:"class"`
-	Ballots int       `json:"ballots"`
-	From    string    `json:"execute_from"`
-	Until   string    `json:"execute_until"`
-	File    string    `json:"file,omitempty"`
-}
-
-// wait waits for the certificate, keeps it, and tells of it.
-func (s session) wait(ctx context.Context, d *sdk.Decision, out string) error {
-	ctx, cancel := s.within(ctx, 0)
-	defer cancel()
-	c, err := d.Wait(ctx)
-	if err != nil {
-		return err
-	}
-	if err := keepCertificate(out, c); err != nil {
-		return err
-	}
-	doc := certificateDoc{
-		ID: c.ID().String(), State: "approved", Action: actionOf(c.Action()), Class: c.Class().String(),
-		Ballots: c.Ballots(), From: time.UnixMilli(c.NotBefore()).UTC().Format(time.RFC3339), Until: time.UnixMilli(c.Expires()).UTC().Format(time.RFC3339), File: out,
-	}
-	return s.emit(doc, func(w io.Writer) {
-		pairs(w, [][2]string{
-			{"decision", doc.ID}, {"state", "approved, certificate verified"}, {"class", doc.Class},
-			{"ballots", fmt.Sprint(doc.Ballots)}, {"execute until", doc.Until}, {"certificate", doc.File},
-		})
-	})
-}
-
-func keepCertificate(path string, c *verify.Certificate) error {
-	if path == "" {
-		return nil
-	}
-	return datadir.WritePrivate(path, c.Raw())
-}
 
 // realmID reads a realm id that was typed.
 func realmID(text string) (sdk.Realm, error) {

@@ -131,7 +131,7 @@ In another terminal:
   go run ./examples/hello                                  two agents that talk
   conclave discover                                        who is there
   conclave guard --as worker -- /bin/echo done             a command that waits for you
-  conclave decision ls                                     what waits, and conclave decision approve ID
+  conclave inbox --watch                                   what waits for you, and how to decide it
   conclave agent token --name reviewer                     let another agent in
 
 Without an installed conclave, type in the source tree: go run ./cmd/conclave

@@ -146,6 +146,15 @@ func describe(err error) refusal {
 	return r
 }
 
+// advised gives an error that names no next command one that fits its code and what was done.
+func advised(err error, hints map[fault.Code]string) error {
+	hint := hints[codeOf(err)]
+	if err == nil || hint == "" || fault.HintOf(err) != "" {
+		return err
+	}
+	return &fault.Error{Code: codeOf(err), Message: err.Error(), Hint: hint, Err: err}
+}
+
 // codeOf returns the error's code, also for errors of the machine, which have none.
 func codeOf(err error) fault.Code {
 	if errors.Is(err, agefile.ErrMalformed) {

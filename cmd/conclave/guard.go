@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-3e86d5b2/conclave/cmd/conclave/internal/guardexec"
+	"github.com/seed-3e86d5b2/conclave/consensus"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
 	"github.com/seed-3e86d5b2/conclave/sdk"
 	"github.com/seed-3e86d5b2/conclave/sdk/ballot"
@@ -41,8 +42,8 @@ connection. With --key the same key and command again take up the same decision,
 time.
 
 --uses asks for a permit instead: one decision for so many runs until --until, of which this is the first. --open
-names parameters that may differ in the others, with patterns. Each further run names the permit: --permit ID. The
-registry counts every run before it begins.`,
+names parameters that may differ in the others, with patterns. Each further run names the permit: --permit ID.
+The registry counts every run before it begins.`,
 		Example: "  conclave guard --reason 'adds a column' --bind 0042.sql --env PGHOST -- psql -f '{bind:1}'\n" +
 			"  conclave guard --permit 1a2b3c4d -- systemctl restart web",
 		RunE: func(c *cobra.Command, args []string) error {
@@ -112,7 +113,11 @@ type guardRun struct {
 func (g *guardRun) dry(ctx context.Context, s session) error {
 	ctx, cancel := soon(ctx)
 	defer cancel()
-	look, err := s.DryRun(ctx, sdk.Proposal{Action: g.action, Class: g.class, Reason: g.reason})
+	permit, err := g.asked()
+	if err != nil {
+		return err
+	}
+	look, err := s.DryRun(ctx, sdk.Proposal{Action: g.action, Class: g.class, Reason: g.reason, Permit: permit})
 	if err != nil {
 		return err
 	}
@@ -122,6 +127,12 @@ func (g *guardRun) dry(ctx context.Context, s session) error {
 	}
 	return s.emit(doc, func(w io.Writer) {
 		needed := [][2]string{{"class", look.Class}, {"needs", needs(ballot.View{Alone: look.Alone, Rule: look.Rule, Voters: look.Voters})}}
+		if look.Sum > 0 {
+			needed = append(needed, [2]string{"amounts so far", fmt.Sprintf("%d with this one", look.Sum)})
+		}
+		if look.Secret {
+			needed = append(needed, [2]string{"votes", "secret until it ends; agents commit first"})
+		}
 		pairs(w, append(actionRows(g.action), needed...))
 		for _, v := range look.Voters {
 			fmt.Fprintf(w, "may vote: %s, weight %d, of %s\n", v.ID, v.Weight, v.Operator)
@@ -154,12 +165,7 @@ func (g *guardRun) run(ctx context.Context, s session) error {
 	}
 	consuming, cancel := soon(ctx)
 	defer cancel()
-	act := func(context.Context) error { return g.execute(ctx, s) }
-	if v.Permit != nil {
-		err = s.ExecuteUse(consuming, d, sdk.Use{Action: g.action, Key: g.key}, act)
-	} else {
-		err = s.Execute(consuming, d, g.action, act)
-	}
+	err = g.once(consuming, s, d, v)
 	switch {
 	case !g.started:
 		return err
@@ -172,12 +178,35 @@ func (g *guardRun) run(ctx context.Context, s session) error {
 	return nil
 }
 
+// once runs the command, as what the decision allows: once, or once more under its permit.
+func (g *guardRun) once(ctx context.Context, s session, d *sdk.Decision, v ballot.View) error {
+	act := func(context.Context) error { return g.execute(ctx, s) }
+	if v.Permit == nil {
+		return s.Execute(ctx, d, g.action, act)
+	}
+	err := s.ExecuteUse(ctx, d, sdk.Use{Action: g.action, Key: g.key}, act)
+	return advised(err, map[fault.Code]string{
+		fault.Spent:        "ask for a new permit: the same command with --uses instead of --permit",
+		fault.Expired:      "ask for a new permit: the same command with --uses instead of --permit",
+		fault.Misaddressed: "see what the permit allows: conclave decision show " + short16(v.ID),
+	})
+}
+
+// asked is the permit that the flags ask for, if any.
+func (g *guardRun) asked() (*sdk.Permit, error) {
+	if g.permit != "" && g.uses > 0 {
+		return nil, usage("--permit runs under a permit, --uses asks for a new one: give one of them")
+	}
+	return proposeFlags{uses: g.uses, until: g.until, open: g.open}.permit()
+}
+
 // decision proposes what the flags say, or picks up the permit that they name.
 func (g *guardRun) decision(ctx context.Context, s session) (*sdk.Decision, error) {
+	permit, err := g.asked()
+	if err != nil {
+		return nil, err
+	}
 	if g.permit != "" {
-		if g.uses > 0 {
-			return nil, usage("--permit runs under a permit, --uses asks for a new one: give one of them")
-		}
 		v, err := s.view(ctx, g.permit)
 		if err != nil {
 			return nil, err
@@ -186,10 +215,6 @@ func (g *guardRun) decision(ctx context.Context, s session) (*sdk.Decision, erro
 			return nil, usageHint("decision "+short16(v.ID)+" is no permit", "run its command once: the same conclave guard with the same --key")
 		}
 		return s.Decision(ctx, v.ID)
-	}
-	permit, err := proposeFlags{uses: g.uses, until: g.until, open: g.open}.permit()
-	if err != nil {
-		return nil, err
 	}
 	p := sdk.Proposal{Action: g.action, Class: g.class, Reason: g.reason, Key: g.key, Permit: permit}
 	if g.key == "" {
@@ -213,9 +238,17 @@ func (g *guardRun) undecided(err error) error {
 // announce says what is waited for, and how to decide it.
 func (g *guardRun) announce(s session, v ballot.View) {
 	id := short16(v.ID)
+	if v.Permit != nil && v.State != consensus.Open.String() {
+		s.say("guard: permit %s, %d of %d uses taken before this one", id, v.Used, v.Permit.Uses)
+		s.say("guard: fingerprint %s", g.action.Digest())
+		return
+	}
 	s.say("guard: decision %s, class %s, needs %s", id, v.Class, needs(v))
 	s.say("guard: fingerprint %s", v.ActionHash)
-	if v.Alone || v.State != "open" {
+	if v.Permit != nil {
+		s.say("guard: a permit for %d runs; each but this one is: conclave guard --permit %s -- COMMAND", v.Permit.Uses, id)
+	}
+	if v.Alone || v.State != consensus.Open.String() {
 		return
 	}
 	s.say("guard: waiting until %s", v.Deadline.UTC().Format(time.RFC3339))

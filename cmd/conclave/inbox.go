@@ -18,8 +18,8 @@ func inboxCommand(p *program) *cobra.Command {
 	c := &cobra.Command{
 		Use: "inbox", Short: "Show what waits for your vote", Args: cobra.NoArgs,
 		Long: "Show each open decision that waits for your vote: the action as it is signed, computed here from the signed\n" +
-			"proposal, and the commands that decide it. What the proposer says about it is marked as its words. With --watch it stays and shows new ones\n" +
-			"as they come; with --json each is a line of its own then.",
+			"proposal, and the commands that decide it. What the proposer says about it is marked as its words.\n\n" +
+			"With --watch it stays and shows new ones as they come; with --json each is a line of its own then.",
 		Example: "  conclave inbox --watch",
 		RunE: p.connected(0, func(ctx context.Context, s session, _ []string) error {
 			if watch {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/seed-3e86d5b2/conclave/internal/fault"
 	"github.com/seed-3e86d5b2/conclave/policy"
 	"github.com/seed-3e86d5b2/conclave/policy/policyfile"
 	"github.com/seed-3e86d5b2/conclave/registry"
@@ -18,8 +19,8 @@ type policyCommands struct{ *program }
 
 func (p policyCommands) group() *cobra.Command {
 	return group("policy", "See and change the realm's rules",
-		"The policy says what each level may do, of which class actions are, and what a decision of a class needs. It changes\n"+
-			"only by as many operators as it says itself.",
+		"The policy says what each level may do, of which class actions are, and what a decision of a class needs. It\n"+
+			"changes only by as many operators as it says itself.",
 		"  conclave policy show > policy.yaml\n  conclave policy plan policy.yaml",
 		p.show(), p.plan(), p.apply())
 }
@@ -44,8 +45,8 @@ func (p policyCommands) plan() *cobra.Command {
 	var most int
 	c := &cobra.Command{
 		Use: "plan FILE", Short: "Show which past decisions another policy would have changed", Args: cobra.ExactArgs(1),
-		Long: "Read a policy file and count the newest decisions again by it: the ballots that were cast, over the electorates\n" +
-			"that were frozen. Who would have voted besides it cannot know. Nothing is changed.",
+		Long: "Read a policy file and count the newest decisions again by it: the ballots that were cast, over the\n" +
+			"electorates that were frozen. Who would have voted besides it cannot know. Nothing is changed.",
 		Example: "  conclave policy plan policy.yaml",
 		RunE: p.connected(askTime, func(ctx context.Context, s session, args []string) error {
 			rules, err := policyfile.Load(args[0])
@@ -72,18 +73,18 @@ func (p policyCommands) plan() *cobra.Command {
 
 func writePlan(w io.Writer, changed []admin.Planned, of int) {
 	if len(changed) == 0 {
-		fmt.Fprintf(w, "none of the newest %d decisions would have come out differently\n", of)
+		fmt.Fprintf(w, "none of the newest %d decisions would have been decided differently\n", of)
 		return
 	}
 	var rows [][]string
 	for _, d := range changed {
 		rows = append(rows, []string{
 			short16(d.ID), visible(d.Kind), visible(d.Target), d.Was.Class + " → " + d.Would.Class,
-			ruled(d.Was) + " → " + ruled(d.Would), d.Would.Rule,
+			ruled(d.Was) + " → " + ruled(d.Would), visible(d.Would.Rule),
 		})
 	}
 	table(w, []string{"DECISION", "KIND", "TARGET", "CLASS", "RESULT", "WOULD NEED"}, rows)
-	fmt.Fprintf(w, "%d of the newest %d decisions would have come out differently\n", len(changed), of)
+	fmt.Fprintf(w, "%d of the newest %d decisions would have been decided differently\n", len(changed), of)
 }
 
 // ruled is what a policy makes of a decision, in one word.
@@ -101,8 +102,8 @@ func (p policyCommands) apply() *cobra.Command {
 	var out string
 	c := &cobra.Command{
 		Use: "apply FILE", Short: "Replace the realm's policy", Args: cobra.ExactArgs(1),
-		Long: "Replace the policy by that of a file. Decisions that are open end as superseded, and everybody's rights change at\n" +
-			"once. If the policy in force wants several operators, --out writes the command down for the others to sign.",
+		Long: "Replace the policy by that of a file. Decisions that are open end as superseded, and everybody's rights change\n" +
+			"at once. If the policy in force wants several operators, --out writes the command down for the others to sign.",
 		Example: "  conclave policy apply policy.yaml --out change.cmd\n  conclave operator sign change.cmd --submit",
 		RunE: p.connected(askTime, func(ctx context.Context, s session, args []string) error {
 			rules, err := policyfile.Load(args[0])
@@ -112,8 +113,13 @@ func (p policyCommands) apply() *cobra.Command {
 			if err := s.confirm(fmt.Sprintf("replace the policy in force by %s?", visible(args[0]))); err != nil {
 				return err
 			}
-			return s.change(ctx, change{
+			err = s.change(ctx, change{
 				typ: registry.TypePolicy, body: registry.PutPolicy{Policy: rules.Encode()}, loosens: true, out: out,
+			})
+			return advised(err, map[fault.Code]string{
+				fault.Conflict:     "see the policy in force: conclave policy show",
+				fault.Denied:       "see the policy in force: conclave policy show; who may change it: conclave operator ls",
+				fault.InvalidInput: "see what it would do: conclave policy plan FILE",
 			})
 		}),
 	}

@@ -123,7 +123,7 @@ func TestTypedBadly(t *testing.T) {
 		{"verify: realm too short", "decision verify x --realm 00", exitUsage, "usage", "64 lower-case hexadecimal digits"},
 		{"verify: negative roster", "decision verify x --realm " + realm + " --roster -1", exitUsage, "usage", "--roster"},
 		{"verify: no file", "decision verify " + s.path("none") + " --realm " + realm, exitNotFound, "not_found", s.path("none")},
-		{"init: preset", "server init --preset strict", exitUsage, "usage", "strict"},
+		{"init: preset", "server init --preset lax", exitUsage, "usage", "lax"},
 		{"init: root is no operator", "server init --root N", exitUsage, "usage", ""},
 		{"init: no policy file", "server init --policy " + s.path("none"), exitNotFound, "not_found", ""},
 		{"run: nothing there", "server run --data " + s.path("none"), exitNotFound, "not_found", s.path("none")},

@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,7 +20,6 @@ import (
 	"github.com/seed-3e86d5b2/conclave/internal/node"
 	"github.com/seed-3e86d5b2/conclave/policy"
 	"github.com/seed-3e86d5b2/conclave/policy/policyfile"
-	"github.com/seed-3e86d5b2/conclave/sdk/admin"
 )
 
 // serverCommands are what stands under `conclave server`.
@@ -69,7 +67,7 @@ func (p serverCommands) create() *cobra.Command {
 	c := &cobra.Command{
 		Use: "init", Short: "Make a new realm in a data directory", Args: cobra.NoArgs,
 		Long: "Make a new realm. solo (the default) makes one new operator key, signs with it, and selects a context for\n" +
-			"it. standard needs --root for each root operator; each of them then runs `conclave operator sign`.",
+			"it. standard and strict need --root for each root operator; each of them then runs `conclave operator sign`.",
 		Example: "  conclave server init --data ./realm\n" +
 			"  conclave server init --data ./realm --listen 10.0.0.1:7415 --cluster 10.0.0.1:7416\n" +
 			"  conclave server init --data ./realm --preset standard --root OA... --root OB...",
@@ -77,7 +75,7 @@ func (p serverCommands) create() *cobra.Command {
 	}
 	fl := c.Flags()
 	fl.StringVar(&f.data, "data", "", "data directory (default $XDG_DATA_HOME/conclave)")
-	fl.StringVar(&f.preset, "preset", "", "solo or standard (default solo)")
+	fl.StringVar(&f.preset, "preset", "", "solo, standard or strict (default solo)")
 	fl.StringVar(&f.policy, "policy", "", "policy file instead of a preset as it is")
 	fl.StringArrayVar(&f.roots, "root", nil, "root operator O...; may be repeated")
 	placeFlags(c, &f.place, defaultListen)
@@ -126,7 +124,7 @@ func (p serverCommands) createRealm(f initFlags) error {
 	if _, err := node.Init(f.data, plan(f, rules, roots)); err != nil {
 		return err
 	}
-	return p.tellMade(f, "")
+	return p.tellMade(f, rules.Preset, "")
 }
 
 // initSolo makes the one operator, who signs at once.
@@ -149,7 +147,7 @@ func (p serverCommands) createSolo(f initFlags, rules policy.Policy) error {
 	if err := keep(store, f.name, c); err != nil {
 		return err
 	}
-	return p.tellMade(f, f.key)
+	return p.tellMade(f, rules.Preset, f.key)
 }
 
 // found makes a solo realm, signed by a new operator whose key it writes to f.key.
@@ -196,13 +194,13 @@ func dataDir(env func(string) string, given string) (string, error) {
 	return path, asUsage(err)
 }
 
-func (p serverCommands) tellMade(f initFlags, key string) error {
+func (p serverCommands) tellMade(f initFlags, preset, key string) error {
 	d, err := readGenesis(f.data)
 	if err != nil {
 		return err
 	}
 	m := made{
-		Realm: d.realm.String(), Data: f.data, Policy: policyName(d), Listen: f.place.Listen, Cluster: f.place.Cluster, Pins: texts(d.genesis.Nodes),
+		Realm: d.realm.String(), Data: f.data, Policy: preset, Listen: f.place.Listen, Cluster: f.place.Cluster, Pins: texts(d.genesis.Nodes),
 		Roots: texts(d.genesis.Roots), Signed: d.signed, Needed: d.genesis.Threshold, Operator: key,
 	}
 	if key != "" {
@@ -220,13 +218,6 @@ func (p serverCommands) tellMade(f initFlags, key string) error {
 		}
 		fmt.Fprintf(w, "next: conclave server run --data %s\n", m.Data)
 	})
-}
-
-func policyName(d beginning) string {
-	if d.genesis.Solo {
-		return policy.Solo
-	}
-	return policy.Standard
 }
 
 func texts(ids []identity.ID) []string {
@@ -325,69 +316,4 @@ func (p serverCommands) ready(n *node.Node) error {
 		line += " cluster " + at
 	}
 	return p.emit(doc, func(w io.Writer) { fmt.Fprintln(w, line) })
-}
-
-// statusDoc is a node's status with times as texts.
-type statusDoc struct {
-	admin.Status
-	Started string `json:"started"`
-	Time    string `json:"time"`
-	LogTime string `json:"log_time"`
-	Roster  uint64 `json:"roster"`
-	Role    string `json:"role"`  // leader, follower or joining
-	Lease   int64  `json:"lease"` // milliseconds left; 0: none; -1: it needs none
-}
-
-func (p serverCommands) status() *cobra.Command {
-	return &cobra.Command{
-		Use: "status", Short: "Show how the node is", Args: cobra.NoArgs, Example: "  conclave server status --json",
-		RunE: p.connected(askTime, func(ctx context.Context, s session, _ []string) error {
-			status, err := s.Admin().Status(ctx)
-			if err != nil {
-				return err
-			}
-			c, err := s.Admin().Cluster(ctx)
-			if err != nil {
-				return err
-			}
-			d := statusDoc{
-				Status: status, Started: stamp(status.Started), Time: stamp(status.Time), LogTime: stamp(status.LogTime),
-				Roster: c.Roster, Role: roleOf(c), Lease: c.Lease,
-			}
-			return s.emit(d, func(w io.Writer) { d.write(w) })
-		}),
-	}
-}
-
-// roleOf returns what the node asked is in its cluster.
-func roleOf(c admin.Cluster) string {
-	for _, m := range c.Nodes {
-		if m.Self {
-			return m.State
-		}
-	}
-	return "unknown"
-}
-
-// leaseText says how long a node may act on what it knows without hearing from a majority, in milliseconds.
-func leaseText(left int64) string {
-	switch {
-	case left < 0:
-		return "needs none: it is the only node"
-	case left == 0:
-		return "none: it serves nobody until it hears from a majority"
-	}
-	return (time.Duration(left) * time.Millisecond).String() + " left"
-}
-
-func (d statusDoc) write(w io.Writer) {
-	pairs(w, [][2]string{
-		{"realm", d.Realm.String()}, {"node", d.Node.String()}, {"address", visible(d.Address)},
-		{"role", visible(d.Role)}, {"roster", fmt.Sprint(d.Roster)}, {"lease", leaseText(d.Lease)},
-		{"metrics", visible(d.Monitor)},
-		{"version", visible(d.Version)}, {"policy", visible(d.Preset)}, {"started", d.Started}, {"time", d.Time},
-		{"log time", d.LogTime}, {"commands", fmt.Sprint(d.Size)}, {"root", d.Root.String()}, {"state", d.State.String()},
-		{"agents", fmt.Sprint(d.Agents)}, {"connections", fmt.Sprint(d.Live)}, {"open decisions", fmt.Sprint(d.Open)},
-		{"stopped", strings.TrimSpace(visible(d.Stopped))},
-	})
 }

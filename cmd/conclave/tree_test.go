@@ -76,7 +76,7 @@ func TestExamplesParse(t *testing.T) {
 		for line := range strings.Lines(c.Example) {
 			words := fields(line)
 			words = words[slices.Index(words, "conclave")+1:]
-			if i := slices.IndexFunc(words, func(w string) bool { return w == "|" || w == "<" }); i >= 0 {
+			if i := slices.IndexFunc(words, func(w string) bool { return w == "|" || w == "<" || w == ">" }); i >= 0 {
 				words = words[:i]
 			}
 			target, rest, err := tree().Find(words)
@@ -182,7 +182,8 @@ func TestWithoutARealm(t *testing.T) {
 	s := newShell(t)
 	for _, args := range []string{
 		"agent ls", "agent show x", "agent token --name x", "operator ls", "trust show x", "discover", "call a.b",
-		"pub a.b", "sub a.b", "decision ls", "decision show 00000000", "decision propose a.b", "server status",
+		"pub a.b", "sub a.b", "decision ls", "decision cancel 00000000", "decision settle 00000000 --right", "inbox",
+		"decision export 00000000 x", "policy show", "policy plan x", "policy apply x", "agent grant x --family y", "decision show 00000000", "decision propose a.b", "server status",
 		"agent quarantine x --reason y", "server token", "cluster members", "cluster leader", "cluster transfer", "cluster remove NABC",
 	} {
 		if r := s.refused(exitNotFound, "not_found", strings.Fields(args)...); !strings.Contains(r.Hint, "conclave dev") {

@@ -57,15 +57,20 @@ func (p decisionCommands) explain(raw []byte, root verify.TrustRoot) error {
 
 func writeExplanation(w io.Writer, x verify.Explanation) {
 	if d := x.Decision; d != nil {
-		fmt.Fprintln(w, "WHAT IT SAYS")
+		title := "WHAT IT SAYS"
+		if !x.Valid {
+			title += ", WHICH DOES NOT VERIFY: BELIEVE NONE OF IT"
+		}
+		fmt.Fprintln(w, title)
 		pairs(w, [][2]string{
 			{"decision", d.ID}, {"kind", visible(d.Action.Kind)}, {"target", visible(d.Action.Target)}, {"fingerprint", d.Action.Digest},
-			{"class", d.Class}, {"needed", d.Rule}, {"proposer", d.Proposer}, {"done by", d.Executor},
+			{"class", visible(d.Class)}, {"needed", visible(d.Rule)}, {"proposer", visible(d.Proposer)}, {"done by", visible(d.Executor)},
 			{"voters", fmt.Sprintf("%d, ballots %d", d.Voters, d.Ballots)}, {"approved", stamp(d.Approved)},
 			{"may be done", stamp(d.From) + " to " + stamp(d.Until)},
 		})
+		fmt.Fprintln(w)
 	}
-	fmt.Fprintln(w, "\nWHAT WAS CHECKED")
+	fmt.Fprintln(w, "WHAT WAS CHECKED")
 	for _, c := range x.Checks {
 		word := "ok"
 		if !c.OK {
@@ -82,11 +87,15 @@ func writeExplanation(w io.Writer, x verify.Explanation) {
 		if !s.Holds {
 			word = "DOES NOT HOLD"
 		}
-		fmt.Fprintf(w, "%d. %s, a %s: %s\n   %s\n   key       %s\n   signature %s\n   message   %s\n",
+		fmt.Fprintf(w, "%d. %s (%s): %s\n   %s\n   key       %s\n   signature %s\n   message   %s\n",
 			i+1, visible(s.Part), s.Kind, word, visible(s.Proves), s.Key, s.Signature, s.Message)
 	}
 	for _, u := range x.Unreadable {
 		fmt.Fprintf(w, "%s cannot be read (%s)\n", visible(u.Part), u.Code)
+	}
+	if !x.Valid {
+		fmt.Fprintln(w, "\nIT PROVES NOTHING: a certificate holds as a whole or not at all.")
+		return
 	}
 	fmt.Fprintln(w, "\nWHAT IT DOES NOT PROVE")
 	for _, text := range x.Unproved {

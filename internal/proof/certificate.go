@@ -105,7 +105,7 @@ var steps = []step{
 	{"head", "a majority of the roster's nodes signed one state of the log", (*examination).verifyHead},
 	{"opening recorded", "exactly this opening stands in the log under that head", (*examination).openingRecorded},
 	{"proposal", "the proposer signed the proposal that the opening is of", (*examination).verifyProposal},
-	{"class", "the policy gives the action at least this class", (*examination).recomputeClass},
+	{"class", "the policy gives the action, with the sum that the opening names, this class", (*examination).recomputeClass},
 	{"rule", "the policy gives the class this rule and deadline", (*examination).recomputeRule},
 	{
 		"electorate",

@@ -95,14 +95,17 @@ type Unread struct {
 // unproved is what no certificate proves.
 var unproved = []string{
 	"That the action is right, safe or wise, or does what its name says: only that these parties agreed to exactly these bytes.",
-	"That nobody rejected it: a majority of the nodes together can keep ballots back, a veto among them. The voter still has its ballot.",
-	"That everybody was asked: a majority of the nodes can leave voters out of the electorate, as far as the rule can still be met without them.",
+	"That nobody rejected it: a majority of the nodes together can keep ballots back, a veto among them. " +
+		"The voter still has its ballot.",
+	"That everybody was asked: a majority of the nodes can leave voters out of the electorate, as far as the rule can still " +
+		"be met without them.",
 	"That times are true beyond what a majority of the nodes' clocks say. Times inside statements are their signers' word.",
 	"Anything about order, times or completeness against the one node of a realm that has only one; nor against a majority of several that lie together.",
 	"That agents of different model families differ: a family is its operator's word.",
 	"That the sum which the class stands on is complete: beyond this proposal's own amount it is the nodes' word.",
 	"That voters' calibrations are true: nodes compute them from settled decisions.",
-	"That levels, operators, keys and policy were the newest: nodes can hide a lowering, a quarantine, a revocation or a newer policy.",
+	"That levels, operators, keys and policy were the newest: nodes can hide a lowering, a quarantine, a revocation or a " +
+		"newer policy.",
 	"That different operators are different people, or that voters judged independently.",
 	"That a key was in the right hands: a signature shows the key, not who used it.",
 	"That ballots were secret until all were committed: commitments are not in the certificate.",

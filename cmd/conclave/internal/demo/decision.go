@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/seed-3e86d5b2/conclave/cmd/conclave/internal/guardexec"
@@ -64,11 +65,19 @@ func (s *stage) ownBallot(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	state, err := s.agents["reviewer"].Ballots().Vote(ctx, v, ballot.Approve("the executable is bound by its digest").Confident(900))
+	vote := ballot.Approve("the executable is bound by its digest").Confident(950)
+	state, err := s.agents["reviewer"].Ballots().Vote(ctx, v, vote)
 	if err != nil || state != consensus.Open {
 		return "", fmt.Errorf("the reviewer's ballot: %s %w", state, err)
 	}
-	return "the proposer and its operator: REFUSED denied; the reviewer, of another operator: counted", nil
+	if v, err = s.view(ctx, s.agents["treasurer"]); err != nil {
+		return "", err
+	}
+	committed := slices.ContainsFunc(v.Voters, func(e ballot.Voter) bool { return e.ID == s.agents["reviewer"].ID() && e.Committed })
+	if !committed || len(v.Ballots) > 0 {
+		return "", fmt.Errorf("the reviewer has committed: %t; ballots that others can read: %d", committed, len(v.Ballots))
+	}
+	return "the proposer and its operator: REFUSED denied; the reviewer, of another operator: committed, unread until it ends", nil
 }
 
 func (s *stage) tooFew(ctx context.Context) (string, error) {

@@ -164,33 +164,39 @@ func (s *stage) enrol(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%d agents by one-time tokens of three operators, each token good once; no shared secret", len(cast)), nil
 }
 
-// raise lifts the cast to L3, which loosens: one operator's signature is refused, two are accepted.
+// raise lifts the cast to L3, which loosens: two operators must sign, and of them nobody who answers for the agent.
 func (s *stage) raise(ctx context.Context) (string, error) {
-	ana, ben := s.operators[0].Admin(), s.operators[1].Admin()
 	for _, c := range cast {
-		body := registry.SetLevel{Principal: s.profiles[c.name].Signer.ID(), Level: identity.Journeyer}
-		alone, err := ana.Prepare(registry.TypeLevel, body, 0)
-		if err != nil {
-			return "", err
+		own, first, second := s.operators[c.operator], s.operators[(c.operator+1)%3], s.operators[(c.operator+2)%3]
+		for _, with := range []*sdk.Agent{nil, own} {
+			if err := s.lift(ctx, c.name, first, with); fault.CodeOf(err) != fault.NoQuorum {
+				return "", fmt.Errorf("too few raised %s: %w", c.name, orNil(err))
+			}
 		}
-		if _, err := ana.Submit(ctx, alone); fault.CodeOf(err) != fault.NoQuorum {
-			return "", fmt.Errorf("one operator raised %s: %w", c.name, orNil(err))
-		}
-		both, err := ana.Prepare(registry.TypeLevel, body, 0)
-		if err != nil {
-			return "", err
-		}
-		if both, err = ben.Countersign(both); err != nil {
-			return "", err
-		}
-		if _, err := ana.Submit(ctx, both); err != nil {
+		if err := s.lift(ctx, c.name, first, second); err != nil {
 			return "", err
 		}
 		if err := s.connect(ctx, c.name); err != nil {
 			return "", err
 		}
 	}
-	return "all to L3 by two operators' signatures; one operator's alone: REFUSED no_quorum", nil
+	return "all to L3 by two operators' signatures; by one's, or with that of the agent's own operator: REFUSED no_quorum", nil
+}
+
+// lift puts an agent at L3 by one operator's signature, and another's if there is one.
+func (s *stage) lift(ctx context.Context, name string, first, second *sdk.Agent) error {
+	body := registry.SetLevel{Principal: s.profiles[name].Signer.ID(), Level: identity.Journeyer}
+	raw, err := first.Admin().Prepare(registry.TypeLevel, body, 0)
+	if err != nil {
+		return err
+	}
+	if second != nil {
+		if raw, err = second.Admin().Countersign(raw); err != nil {
+			return err
+		}
+	}
+	_, err = first.Admin().Submit(ctx, raw)
+	return err
 }
 
 func (s *stage) connect(ctx context.Context, name string) error {

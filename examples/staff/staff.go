@@ -1,0 +1,164 @@
+// Package staff brings into a realm of `conclave dev` whom an example needs beside the person whose realm it is: an agent of
+// that person that proposes, and an operator of its own with agents that vote. In a realm that is in use people do all of this by
+// hand: conclave operator add, agent token, agent grant, policy apply.
+//
+//	team, err := staff.Hire(ctx, person, staff.Role{Name: "coder"}, []staff.Role{{Name: "tests", Family: "tests"}})
+//	defer team.Dismiss(ctx)
+package staff
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/policy"
+	"github.com/seed-3e86d5b2/conclave/registry"
+	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/trust"
+)
+
+// Role is what an agent is hired for.
+type Role struct {
+	Name   string // its own, in this run
+	Family string // of which model it is made, written like a capability; "" for none
+}
+
+// Team is who was hired. Its agents are connected, each by a connection of its own. It is not safe for concurrent use; its agents
+// are.
+type Team struct {
+	Proposer *sdk.Agent
+	Voters   []*sdk.Agent // in the order of their roles
+	Operator *sdk.Agent   // who answers for the voters
+
+	person *sdk.Agent
+	opts   []sdk.Option
+	suffix string // of all names: those of an earlier run stay taken
+	place  sdk.Profile
+	before *policy.Policy // that Govern replaced
+}
+
+// Hire enrols and connects a proposer under the person, and the voters under an operator of their own, by connections that the
+// options describe. The person must govern the realm alone, as in one of `conclave dev`. Whoever has it calls Dismiss in the end.
+func Hire(ctx context.Context, person *sdk.Agent, proposer Role, voters []Role, opts ...sdk.Option) (*Team, error) {
+	var random [4]byte
+	_, _ = rand.Read(random[:]) // never fails: crypto/rand ends the process instead
+	t := &Team{person: person, opts: opts, suffix: "-" + hex.EncodeToString(random[:])}
+	err := t.hire(ctx, proposer, voters)
+	if err != nil {
+		return nil, errors.Join(err, t.Dismiss(ctx))
+	}
+	return t, nil
+}
+
+func (t *Team) hire(ctx context.Context, proposer Role, voters []Role) (err error) {
+	if t.Proposer, err = t.enrol(ctx, t.person, proposer); err != nil {
+		return err
+	}
+	signer, _, err := identity.GenerateSigner(identity.Operator)
+	if err != nil {
+		return err
+	}
+	added := registry.AddOperator{Operator: signer.ID(), Name: "voters" + t.suffix}
+	if err := order(ctx, t.person, registry.TypeOperator, added); err != nil {
+		return err
+	}
+	profile := t.place
+	profile.Signer = signer
+	if t.Operator, err = t.connect(ctx, profile); err != nil {
+		return err
+	}
+	for _, r := range voters {
+		a, err := t.enrol(ctx, t.Operator, r)
+		if err != nil {
+			return err
+		}
+		t.Voters = append(t.Voters, a)
+	}
+	return nil
+}
+
+// enrol makes one agent of the operator, and connects it.
+func (t *Team) enrol(ctx context.Context, by *sdk.Agent, r Role) (*sdk.Agent, error) {
+	invitation, err := by.Admin().Invite(r.Name+t.suffix, identity.Journeyer, []string{"*"}, time.Minute)
+	if err != nil {
+		return nil, err
+	}
+	signer, profile, err := sdk.Enrol(ctx, invitation, sdk.KeepNothing(), t.opts...)
+	if err != nil {
+		return nil, fmt.Errorf("enrol %s: %w", r.Name, err)
+	}
+	t.place = profile
+	if r.Family != "" {
+		grant := registry.Grant{Principal: signer.ID(), Serves: []string{"*"}, Family: r.Family}
+		if err := order(ctx, by, registry.TypeGrant, grant); err != nil {
+			return nil, err
+		}
+	}
+	return t.connect(ctx, profile)
+}
+
+func (t *Team) connect(ctx context.Context, p sdk.Profile) (*sdk.Agent, error) {
+	return sdk.Connect(ctx, append([]sdk.Option{sdk.WithProfile(p)}, t.opts...)...)
+}
+
+// Govern replaces the realm's policy by one that change has changed, until Dismiss. It may be called once.
+func (t *Team) Govern(ctx context.Context, change func(*policy.Policy)) error {
+	before := t.person.Admin().Policy()
+	after, err := policy.Parse(before.Encode()) // a copy
+	if err != nil {
+		return err
+	}
+	change(&after)
+	if after.Digest() == before.Digest() {
+		return nil
+	}
+	if err := t.put(ctx, after); err != nil {
+		return err
+	}
+	t.before = &before
+	return nil
+}
+
+func (t *Team) put(ctx context.Context, p policy.Policy) error {
+	raw, err := t.person.Admin().Govern(p)
+	if err == nil {
+		_, err = t.person.Admin().Submit(ctx, raw)
+	}
+	return err
+}
+
+// Dismiss puts the policy back, takes all rights from whom Hire brought in, and disconnects them. What they have signed stays
+// valid.
+func (t *Team) Dismiss(ctx context.Context) (err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
+	defer cancel()
+	if t.before != nil {
+		err = t.put(ctx, *t.before)
+		t.before = nil
+	}
+	for _, a := range append(t.Voters, t.Proposer, t.Operator) {
+		if a == nil {
+			continue
+		}
+		gone := registry.SetStatus{Principal: a.ID(), Status: trust.Revoked, Reason: "the example has ended"}
+		err = errors.Join(err, a.Close(ctx), order(ctx, t.person, registry.TypeStatus, gone))
+	}
+	t.Voters, t.Proposer, t.Operator = nil, nil, nil
+	return err
+}
+
+// order has an operator hand in a command that it signs alone.
+func order(ctx context.Context, by *sdk.Agent, typ registry.Type, body any) error {
+	raw, err := by.Admin().Prepare(typ, body, 0)
+	if err == nil {
+		_, err = by.Admin().Submit(ctx, raw)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", typ, err)
+	}
+	return nil
+}
