@@ -106,7 +106,7 @@ func (r desk) onWho(ctx context.Context, _ control.Caller, body wire.Raw) (any, 
 	}
 	id := in.ID
 	if id.IsZero() {
-		m, err := r.ledger.Named(in.Name)
+		m, err := fresh(ctx, r.Registrar, func() (ledger.Member, error) { return r.ledger.Named(in.Name) })
 		if err != nil {
 			return nil, err
 		}
@@ -117,7 +117,7 @@ func (r desk) onWho(ctx context.Context, _ control.Caller, body wire.Raw) (any, 
 
 // principal returns what a receiver verifies about a principal.
 func (r desk) principal(ctx context.Context, id identity.ID) (control.Principal, error) {
-	m, err := r.ledger.Member(id)
+	m, err := fresh(ctx, r.Registrar, func() (ledger.Member, error) { return r.ledger.Member(id) })
 	if err != nil {
 		return control.Principal{}, err
 	}
@@ -133,7 +133,7 @@ func (r desk) onSender(ctx context.Context, _ control.Caller, body wire.Raw) (an
 	if err != nil {
 		return nil, err
 	}
-	m, err := r.ledger.Member(in.Principal)
+	m, err := fresh(ctx, r.Registrar, func() (ledger.Member, error) { return r.ledger.Member(in.Principal) })
 	if err != nil {
 		return nil, err
 	}
@@ -278,7 +278,7 @@ func (r desk) find(body wire.Raw) (ledger.Decision, error) {
 }
 
 func (r desk) onDecision(ctx context.Context, _ control.Caller, body wire.Raw) (any, error) {
-	d, err := r.find(body)
+	d, err := fresh(ctx, r.Registrar, func() (ledger.Decision, error) { return r.find(body) })
 	if err != nil {
 		return nil, err
 	}
@@ -344,7 +344,7 @@ func Standing(d ledger.Decision) string {
 }
 
 func (r desk) onCertificate(ctx context.Context, from control.Caller, body wire.Raw) (any, error) {
-	d, err := r.find(body)
+	d, err := fresh(ctx, r.Registrar, func() (ledger.Decision, error) { return r.find(body) })
 	if err != nil {
 		return nil, err
 	}

@@ -78,6 +78,7 @@ type Registrar struct {
 	started    time.Time
 	ledger     *ledger.Ledger
 	log        consensus.Log
+	catching   *catching
 	clock      *watch
 	panel      panel
 	heads      *heads
@@ -138,6 +139,7 @@ func Open(ctx context.Context, config Config) (*Registrar, error) {
 	if r.log, err = config.OpenLog(ctx, r.ledger, r.ledger.Authority); err != nil {
 		return nil, err
 	}
+	r.catching = newCatching(r.log.Barrier)
 	if r.heads, err = openHeads(config.Keeper, r.panel, r.alone(), r.Fail, config.Cluster.Diverged); err != nil {
 		return nil, errors.Join(err, r.log.Close())
 	}
