@@ -58,6 +58,9 @@ func (p Policy) Check() error {
 	if err := identity.CheckCapabilities(p.Plain); err != nil {
 		return refuse("plain", patternsRule)
 	}
+	if err := p.Lease.check(); err != nil {
+		return err
+	}
 	if n := len(p.Encode()); n > MaxSize {
 		return refuse("levels", "the whole policy has %d bytes, at most %d", n, MaxSize)
 	}

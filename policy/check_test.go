@@ -84,6 +84,11 @@ func TestCheckRefuses(t *testing.T) {
 		}},
 		{"too many kinds", "solo", "kinds", func(p *policy.Policy) { p.Kinds = manyKinds(policy.MaxKinds + 1) }},
 
+		{"lease of a moment", "standard", "lease.length", func(p *policy.Policy) { p.Lease.Length = 999 }},
+		{"endless lease", "standard", "lease.length", func(p *policy.Policy) { p.Lease.Length = 60_001 }},
+		{"negative lease", "solo", "lease.length", func(p *policy.Policy) { p.Lease.Length = -1 }},
+		{"default lease as a number", "solo", "lease.length", func(p *policy.Policy) { p.Lease.Length = 3000 }},
+
 		{"three classes", "solo", "classes", func(p *policy.Policy) { p.Classes = p.Classes[:3] }},
 		{"five classes", "solo", "classes", func(p *policy.Policy) { p.Classes = append(p.Classes, p.Classes[3]) }},
 		{"threshold 0", "standard", "classes.R2.approvals", func(p *policy.Policy) { p.Classes[2].Approvals = 0 }},
@@ -144,6 +149,9 @@ func TestCheckAllows(t *testing.T) {
 		},
 		"a shorter R3":            func(p *policy.Policy) { p.Classes[3].Deadline, p.Classes[3].Window = 1, 1 },
 		"a level of receivers":    func(p *policy.Policy) { p.Levels[1].Rights.Publish = nil },
+		"a short lease":           func(p *policy.Policy) { p.Lease.Length = 1000 },
+		"a long lease":            func(p *policy.Policy) { p.Lease.Length = 60_000 },
+		"a lease that restricts":  func(p *policy.Policy) { p.Lease.Restrict = true },
 		"plain topics":            func(p *policy.Policy) { p.Plain = []string{"log.*", "news"} },
 		"all topics plain":        func(p *policy.Policy) { p.Plain = []string{"*"} },
 		"64 plain patterns":       func(p *policy.Policy) { p.Plain = manyTopics(64) },

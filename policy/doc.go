@@ -7,9 +7,10 @@
 //	rule := p.Rule(class)
 //
 // What is absent is denied: an unknown level has no rights, an unknown class has R3's rule, an unknown kind of action
-// is R3, a topic that is not named plain is encrypted. Refused by [Policy.Check]: rules that nobody need meet or that nobody can meet, a rule for R3 that agents alone
-// could meet, own votes outside a solo realm, a higher class with a weaker rule than a lower one (a proposer may raise
-// the class), a level that decides R3 alone, and L0 with any right.
+// is R3, a topic that is not named plain is encrypted, a node whose lease has ended serves nobody. Refused by
+// [Policy.Check]: rules that nobody need meet or that nobody can meet, a rule for R3 that agents alone could meet, own
+// votes outside a solo realm, a higher class with a weaker rule than a lower one (a proposer may raise the class), a level
+// that decides R3 alone, and L0 with any right.
 //
 // The package is pure: no clock, socket, goroutine, float or randomness. Files are policy/policyfile's business.
 package policy

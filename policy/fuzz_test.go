@@ -35,6 +35,8 @@ func FuzzParse(f *testing.F) {
 		f.Add(p.Encode())
 		p.Plain = []string{"log.*", "news"}
 		f.Add(p.Encode())
+		p.Lease = policy.Lease{Length: 10_000, Restrict: true}
+		f.Add(p.Encode())
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		p, err := policy.Parse(raw)
@@ -49,6 +51,17 @@ func FuzzParse(f *testing.F) {
 		}
 		if p.PlainTopic("t") != identity.MatchCapability(p.Plain, "t") || len(p.Plain) > 64 {
 			t.Fatalf("plain topics %q", p.Plain)
+		}
+		if ms := p.Lease.Millis(); ms < policy.MinLease || ms > policy.MaxLease {
+			t.Fatalf("a lease of %d ms", ms)
+		}
+		for l := range identity.Level(8) {
+			full, left := p.Rights(l), p.RestrictedRights(l)
+			for _, name := range left.Call {
+				if name == "*" || !identity.MatchCapability(full.Call, name) {
+					t.Fatalf("%s may call %q when restricted", l, name)
+				}
+			}
 		}
 		for c := range consensus.Class(6) {
 			if err := p.Rule(c).Check(); err != nil {

@@ -25,6 +25,10 @@ type Policy struct {
 	// Plain lists the topics whose messages are signed but not encrypted, as patterns of [identity.MatchCapability],
 	// sorted, each once, at most 64. The messages of all other topics are encrypted.
 	Plain []string `cbor:"7,keyasint,omitempty"`
+
+	// Lease is what a node of several does without a sign of the majority. The zero value has the default length and
+	// stops; it is not in the encoding.
+	Lease Lease `cbor:"8,keyasint,omitempty"`
 }
 
 // Level is what one autonomy level may do.

@@ -81,6 +81,12 @@ func TestEachFieldOverrides(t *testing.T) {
 		{"plain: []", func(*policy.Policy) {}},
 		{"plain: [news, 'log.*']", func(p *policy.Policy) { p.Plain = []string{"log.*", "news"} }},
 		{"plain: ['*']", func(p *policy.Policy) { p.Plain = []string{"*"} }},
+		{"lease: {}", func(*policy.Policy) {}},
+		{"lease: {length: 3s}", func(*policy.Policy) {}},
+		{"lease: {end: stop}", func(*policy.Policy) {}},
+		{"lease: {length: 1500ms}", func(p *policy.Policy) { p.Lease.Length = 1500 }},
+		{"lease: {length: 1m}", func(p *policy.Policy) { p.Lease.Length = 60_000 }},
+		{"lease: {length: 3s, end: restrict}", func(p *policy.Policy) { p.Lease.Restrict = true }},
 		{"classes: {R0: {window: 1500ms}}", func(p *policy.Policy) { p.Classes[0].Window = 1500 }},
 	} {
 		want := preset(t, policy.Standard)
@@ -179,6 +185,10 @@ func random(t *testing.T, r *rand.Rand) policy.Policy {
 		p.Kinds = append(p.Kinds, k)
 	}
 	p.Plain = [][]string{nil, {"*"}, {"log.*", "news"}}[r.IntN(3)]
+	p.Lease.Restrict = r.IntN(2) == 0
+	if r.IntN(2) == 0 {
+		p.Lease.Length = policy.MinLease + r.Int64N(policy.MaxLease)
+	}
 	need := 1 + r.Uint64N(3)
 	for i := range p.Classes {
 		p.Classes[i] = consensus.Rule{

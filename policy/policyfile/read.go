@@ -105,6 +105,7 @@ func (r *reader) policy(root *yaml.Node) (policy.Policy, error) {
 		{"kinds", func(n *yaml.Node, path string) error { return r.kinds(n, path, &p) }},
 		{"classes", func(n *yaml.Node, path string) error { return r.classes(n, path, &p) }},
 		{"plain", patterns(&p.Plain)},
+		{"lease", func(n *yaml.Node, path string) error { return r.lease(n, path, &p.Lease) }},
 	})
 }
 
@@ -228,6 +229,31 @@ func (r *reader) kind(n *yaml.Node, path string) (policy.Kind, error) {
 		return k, refuse(n, path, "must have either a class or deny: true")
 	}
 	return k, nil
+}
+
+// What a node does when its lease has ended.
+const (
+	endsStopped    = "stop"
+	endsRestricted = "restrict"
+)
+
+func (r *reader) lease(n *yaml.Node, path string, l *policy.Lease) error {
+	length := l.Millis()
+	err := r.mapping(n, path, []field{
+		{"length", duration(&length)},
+		{"end", func(n *yaml.Node, path string) error {
+			s, err := text(n, path)
+			if err != nil || (s != endsStopped && s != endsRestricted) {
+				return refuse(n, path, "must be %s or %s", endsStopped, endsRestricted)
+			}
+			l.Restrict = s == endsRestricted
+			return nil
+		}},
+	})
+	if err == nil {
+		err = l.Set(length)
+	}
+	return err
 }
 
 func text(n *yaml.Node, path string) (string, error) {
