@@ -148,6 +148,10 @@ var pairs = []struct {
 		[]check.Event{news("r1", "s", 1, 1), news("r1", "s", 3, 2), news("r2", "s", 2, 3), news("r1", "t", 1, 4)},
 		[]check.Event{news("r1", "s", 1, 1), news("r1", "s", 3, 2), news("r1", "s", 2, 3), news("r1", "t", 1, 4)}},
 
+	{"ordered", "another process may overtake, the same may not",
+		[]check.Event{news("r1", "s", 3, 1), of(2, news("r1", "s", 2, 2)), news("r1", "s", 4, 3)},
+		[]check.Event{of(2, news("r1", "s", 3, 1)), news("r1", "s", 1, 2), of(2, news("r1", "s", 2, 3))}},
+
 	{"agree", "two trees of one size",
 		[]check.Event{tree("n1", 7, "r"), tree("n2", 7, "r"), tree("n2", 8, "q")},
 		[]check.Event{tree("n1", 7, "r"), tree("n2", 8, "q"), tree("n2", 7, "q")}},
@@ -232,6 +236,11 @@ func TestEveryNodeTellsItsEnd(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 		}
 	}
+}
+
+func of(process uint64, e check.Event) check.Event {
+	e.Process = process
+	return e
 }
 
 func failed(e check.Event) check.Event {

@@ -52,6 +52,7 @@ type Event struct {
 	To      string            `json:"to,omitempty"`
 	Topic   string            `json:"topic,omitempty"`
 	Counter uint64            `json:"counter,omitempty"` // per sender and topic, from 1
+	Process uint64            `json:"process,omitempty"` // of the sender: order is kept within one
 	Key     string            `json:"key,omitempty"`
 	Fields  map[string]string `json:"fields,omitempty"`
 	Expect  uint64            `json:"expect,omitempty"` // 0: any
