@@ -34,11 +34,13 @@ const (
 	TypeConsume  Type = "consume"  // [Consume], by the executor
 	TypeReport   Type = "report"   // [Report], by the executor
 	TypeRoster   Type = "roster"   // [PutRoster], by a node
+	TypeRemind   Type = "remind"   // [Remind], by any member or a node
 )
 
 // Feature is the newest feature level that this build speaks: what a node says in its [Tick]. Level 1 brought
-// [TypeRoster]; all other types are of level 0. A type is executed from when every node of the roster has told its level.
-const Feature = 1
+// [TypeRoster], level 2 [TypeRemind]; all other types are of level 0. A type is executed from when every node of the
+// roster has told its level.
+const Feature = 2
 
 // Command asks for one change. The author signs it, and so do the further operators that a loosening needs.
 type Command struct {

@@ -127,6 +127,8 @@ func TestBodiesRoundTrip(t *testing.T) {
 	roundTrip(t, registry.Cast{Ballot: []byte{1}})
 	roundTrip(t, registry.Consume{Proposal: wire.Digest{1}, Store: [16]byte{2}})
 	roundTrip(t, registry.Report{Proposal: wire.Digest{1}, Uncertain: true, Detail: "d"})
+	roundTrip(t, registry.Remind{Command: []byte{1}})
+	roundTrip(t, registry.Reminded{News: true, Change: registry.Change{Principal: author, Status: trust.Active}})
 	roundTrip(t, registry.Answer{Index: 1, Command: wire.Digest{1}, Code: fault.Spent, Message: "m", Time: now})
 }
 

@@ -31,7 +31,7 @@ func (h *hearing) listen(level identity.Level) error {
 		}
 	}
 	h.replies, h.requests, h.level = nil, nil, level
-	rights := a.link.rights(level)
+	rights := a.link.fullRights(level) // what is refused for a while comes back without a word
 	if rights.Rate == 0 {
 		return nil
 	}

@@ -69,6 +69,8 @@ var claims = map[string]any{
 	"report":         registry.Report{},
 	"put-roster":     registry.PutRoster{},
 	"seated":         registry.Seated{},
+	"remind":         registry.Remind{},
+	"reminded":       registry.Reminded{},
 	"change":         registry.Change{},
 	"log-entry":      ledger.Entry{},
 	"proposal-claim": consensus.Proposal{},
@@ -82,6 +84,7 @@ var claims = map[string]any{
 	"policy":         policy.Policy{},
 	"policy-level":   policy.Level{},
 	"policy-kind":    policy.Kind{},
+	"policy-lease":   policy.Lease{},
 	"rights":         trust.Rights{},
 }
 

@@ -315,7 +315,7 @@ func TestFeatureLevelAfterRemoval(t *testing.T) {
 	for _, node := range w.Nodes[:2] {
 		w.Apply(w.Sign(w.Command(node.ID(), registry.TypeTick, registry.Tick{Time: w.Now, Feature: 7}), node))
 	}
-	if got := w.Ledger.Feature(); got != 1 {
+	if got := w.Ledger.Feature(); got != registry.Feature {
 		t.Fatalf("got %d", got)
 	}
 	w.Remove(w.Nodes[2])

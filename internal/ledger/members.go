@@ -146,6 +146,7 @@ func setStatus(s *state, o *order) (any, error) {
 		return nil, fmt.Errorf("%w: too few operators would remain to release anybody", ErrDenied)
 	}
 	m.Status, m.Reason = body.Status, body.Reason
+	s.noteStatus(m, o)
 	return s.touch(m, o), nil
 }
 
@@ -181,6 +182,7 @@ func setLevel(s *state, o *order) (any, error) {
 		}
 		m.Raised = o.raw
 	}
+	s.noteLevel(m, o, body.Level)
 	m.Level, m.Reason = body.Level, body.Reason
 	return s.touch(m, o), nil
 }
@@ -306,5 +308,6 @@ func raiseEpoch(s *state, o *order) (any, error) {
 		return nil, fmt.Errorf("%w: epoch %d, have %d", ErrConflict, body.Epoch, m.Epoch)
 	}
 	m.Epoch = body.Epoch
+	s.noteEpoch(m, o)
 	return s.touch(m, o), nil
 }

@@ -26,11 +26,23 @@ const (
 	recordLeaves   = 'l'
 )
 
-// snapshotFormat is the one written and read. Format 1 had one clock and no rosters.
-const snapshotFormat = 2
+// The formats written and read: the second from feature level 2 on, as no node of an older build is there any more to
+// read it. Format 1 had one clock and no rosters.
+const (
+	formatBefore = 2 // nothing is noted of tightenings
+	formatNow    = 3
+)
+
+// format returns the one in which the state is written.
+func (s *state) format() uint64 {
+	if s.feature < reminding {
+		return formatBefore
+	}
+	return formatNow
+}
 
 type snapshotHeader struct {
-	Format  uint64        `cbor:"1,keyasint"` // 2
+	Format  uint64        `cbor:"1,keyasint"` // 2 or 3
 	Realm   wire.Realm    `cbor:"2,keyasint"`
 	Now     int64         `cbor:"3,keyasint"`
 	Chain   wire.Digest   `cbor:"4,keyasint"`
@@ -38,6 +50,7 @@ type snapshotHeader struct {
 	Open    []wire.Digest `cbor:"6,keyasint,omitempty"`
 	Head    int64         `cbor:"7,keyasint"` // log time at the newest leaf
 	Feature uint64        `cbor:"8,keyasint"`
+	Since   int64         `cbor:"9,keyasint,omitempty"`
 }
 
 type usedToken struct {
@@ -48,8 +61,8 @@ type usedToken struct {
 func (s *state) encode() ([]byte, error) {
 	var out bytes.Buffer
 	header := snapshotHeader{
-		Format: snapshotFormat, Realm: s.authority.Realm, Now: s.now, Chain: s.chain, SweepAt: s.sweepAt, Open: s.open,
-		Head: s.headTime, Feature: s.feature,
+		Format: s.format(), Realm: s.authority.Realm, Now: s.now, Chain: s.chain, SweepAt: s.sweepAt, Open: s.open,
+		Head: s.headTime, Feature: s.feature, Since: s.since,
 	}
 	if err := writeRecord(&out, recordHeader, header); err != nil {
 		return nil, err
@@ -252,14 +265,14 @@ func readHeader(s *state, body []byte) error {
 	if err := wire.Decode(body, &h); err != nil {
 		return err
 	}
-	if h.Format != snapshotFormat {
+	if h.Format != formatBefore && h.Format != formatNow {
 		return wire.ErrVersion
 	}
 	if h.Realm != s.authority.Realm {
 		return identity.ErrWrongRealm
 	}
 	s.now, s.chain, s.sweepAt, s.open, s.feature = h.Now, h.Chain, h.SweepAt, h.Open, h.Feature
-	s.headTime = h.Head
+	s.headTime, s.since = h.Head, h.Since
 	return nil
 }
 

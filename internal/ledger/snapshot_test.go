@@ -369,6 +369,7 @@ type header struct {
 	Open    []wire.Digest `cbor:"6,keyasint,omitempty"`
 	Head    int64         `cbor:"7,keyasint"`
 	Feature uint64        `cbor:"8,keyasint"`
+	Since   int64         `cbor:"9,keyasint,omitempty"`
 }
 
 type clock struct {
@@ -467,7 +468,7 @@ func TestRestoredNodes(t *testing.T) {
 	if a.Number != b.Number || a.Latest() != b.Latest() || !slices.Equal(a.Nodes, b.Nodes) || a.Majority() != 3 {
 		t.Errorf("got %+v, want %+v", a, b)
 	}
-	if len(again.Rosters()) != 3 || again.Feature() != 1 || again.Now() != s.Ledger.Now() || again.Head() != s.Ledger.Head() {
+	if len(again.Rosters()) != 3 || again.Feature() != registry.Feature || again.Now() != s.Ledger.Now() || again.Head() != s.Ledger.Head() {
 		t.Errorf("%d rosters, feature %d, time %d, %+v", len(again.Rosters()), again.Feature(), again.Now(), again.Head())
 	}
 	entry := mustEncode(t, ledger.Entry{Ticks: [][]byte{s.Told(s.Nodes[0], s.Now+60)}})

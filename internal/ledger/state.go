@@ -3,6 +3,7 @@ package ledger
 import (
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"github.com/seed-3e86d5b2/conclave/audit"
 	"github.com/seed-3e86d5b2/conclave/consensus"
@@ -37,6 +38,7 @@ type Member struct {
 	Failed      uint64         `cbor:"18,keyasint"`           // reported outcomes: failed or uncertain
 	Reason      string         `cbor:"19,keyasint,omitempty"` // of the last change of status or level
 	Raised      []byte         `cbor:"20,keyasint,omitempty"` // signed command that last raised its level
+	Tightened                  // kept from feature level 2 on
 }
 
 // Decision is what the ledger knows of one proposal.
@@ -87,7 +89,9 @@ type state struct {
 	proposals map[answerKey]wire.Digest // decisions by proposer and nonce
 	open      []wire.Digest             // undecided, in order of opening
 	answers   map[answerKey]remembered
-	sweepAt   int64 // log time at which expired tokens and answers go next
+	sweepAt   int64                       // log time at which expired tokens and answers go next
+	since     int64                       // reminders of commands issued by then are no news: others may have come after them, unnoted
+	inForce   atomic.Pointer[Tightenings] // nil: to be collected
 
 	change Change // by the entry being applied
 }

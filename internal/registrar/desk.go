@@ -25,6 +25,16 @@ type desk struct{ *Registrar }
 
 // handlers is the table of requests; what is absent is refused.
 func (r desk) handlers() map[control.Op]control.Handler {
+	table := r.requests()
+	for op, answer := range table {
+		if !undecided[op] {
+			table[op] = r.leased(answer)
+		}
+	}
+	return table
+}
+
+func (r desk) requests() map[control.Op]control.Handler {
 	return map[control.Op]control.Handler{
 		control.OpRealm:       r.onRealm,
 		control.OpSubmit:      r.onSubmit,
@@ -40,6 +50,7 @@ func (r desk) handlers() map[control.Op]control.Handler {
 		control.OpCluster:     r.onCluster,
 		control.OpRoster:      r.onRoster,
 		control.OpTransfer:    r.onTransfer,
+		control.OpTightenings: r.onTightenings,
 	}
 }
 

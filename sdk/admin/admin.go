@@ -31,6 +31,8 @@ type Registry interface {
 	Status(ctx context.Context) (Status, error)
 	// Submit hands in a signed command. The answer may be a refusal.
 	Submit(ctx context.Context, raw []byte) (registry.Answer, error)
+	// Remembered returns the tightenings that this principal keeps, as signed commands.
+	Remembered() ([][]byte, error)
 }
 
 // Known is as whom an operator acts, and what it has verified of the realm.
