@@ -106,6 +106,7 @@ func commandVectors() *group {
 	g.nodes()
 	g.changes()
 	g.decisions()
+	g.reminders()
 	return g.group
 }
 
