@@ -64,6 +64,7 @@ func playSchedule(t *testing.T, seed uint64, span time.Duration) {
 			t.Errorf("%s had no effect", p.Name)
 		}
 	}
+	r.progress("after the last fault", r.recorder.Now())
 	r.judge()
 }
 

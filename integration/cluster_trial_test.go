@@ -109,7 +109,7 @@ func since(history []check.Event, began int64) []check.Event {
 	return nil
 }
 
-// progress waits until commands have been answered and calls returned that began after a moment.
+// progress waits until commands have been answered, calls returned and a decision acted on that began after a moment.
 func (r *trial) progress(when string, began int64) {
 	r.t.Helper()
 	const enough = 5
@@ -124,7 +124,7 @@ func (r *trial) progress(when string, began int64) {
 				done[e.Op]++
 			}
 		}
-		if done[check.Write] >= enough && done[check.Call] >= enough && done[check.Look] >= enough {
+		if done[check.Write] >= enough && done[check.Call] >= enough && done[check.Look] >= enough && done[check.Act] > 0 {
 			return
 		}
 		select {

@@ -20,6 +20,7 @@ var procedures = []struct {
 	{"remove", "abc"},
 	{"upgrade", "abc"},
 	{"recover", "abc"},
+	{"restore", "abc"},
 }
 
 // TestOperations does by the built program what docs/operations.md tells people to do.

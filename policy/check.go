@@ -58,6 +58,9 @@ func (p Policy) Check() error {
 	if err := identity.CheckCapabilities(p.Plain); err != nil {
 		return refuse("plain", patternsRule)
 	}
+	if err := p.Lease.check(); err != nil {
+		return err
+	}
 	if p.Emergency != nil {
 		if err := p.Emergency.check(p.Preset == Solo); err != nil {
 			return err

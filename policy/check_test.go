@@ -84,6 +84,11 @@ func TestCheckRefuses(t *testing.T) {
 		}},
 		{"too many kinds", "solo", "kinds", func(p *policy.Policy) { p.Kinds = manyKinds(policy.MaxKinds + 1) }},
 
+		{"lease of a moment", "standard", "lease.length", func(p *policy.Policy) { p.Lease.Length = 999 }},
+		{"endless lease", "standard", "lease.length", func(p *policy.Policy) { p.Lease.Length = 60_001 }},
+		{"negative lease", "solo", "lease.length", func(p *policy.Policy) { p.Lease.Length = -1 }},
+		{"default lease as a number", "solo", "lease.length", func(p *policy.Policy) { p.Lease.Length = 3000 }},
+
 		{"three classes", "solo", "classes", func(p *policy.Policy) { p.Classes = p.Classes[:3] }},
 		{"five classes", "solo", "classes", func(p *policy.Policy) { p.Classes = append(p.Classes, p.Classes[3]) }},
 		{"threshold 0", "standard", "classes.R2.approvals", func(p *policy.Policy) { p.Classes[2].Approvals = 0 }},
@@ -267,6 +272,9 @@ func TestCheckAllows(t *testing.T) {
 		"open ballots":            func(p *policy.Policy) { p.Classes[2].Commit, p.Classes[3].Commit = 0, 0 },
 		"a longer commit":         func(p *policy.Policy) { p.Classes[3].Commit = p.Classes[3].Deadline / 2 },
 		"a cap of everything":     func(p *policy.Policy) { p.Classes[3].OperatorCap, p.Classes[3].FamilyCap = 1000, 1 },
+		"a short lease":           func(p *policy.Policy) { p.Lease.Length = 1000 },
+		"a long lease":            func(p *policy.Policy) { p.Lease.Length = 60_000 },
+		"a lease that restricts":  func(p *policy.Policy) { p.Lease.Restrict = true },
 		"exact names and subtree": func(p *policy.Policy) { p.Levels[3].Rights.Call = []string{"db.*", "db.read"} },
 	} {
 		p := preset(t, policy.Standard)

@@ -7,7 +7,8 @@
 //	rule := p.Rule(class)
 //
 // What is absent is denied: an unknown level has no rights, an unknown class has R3's rule, an unknown kind of action
-// is R3, a topic that is not named plain is encrypted, and there is no emergency but for the kinds that are listed.
+// is R3, a topic that is not named plain is encrypted, a node whose lease has ended serves nobody, and there is no emergency
+// but for the kinds that are listed.
 // Refused by [Policy.Check]: rules that nobody need meet or that nobody can meet, a rule for R3 that agents alone could
 // meet, own votes outside a solo realm, a higher class with a weaker rule than a lower one (a proposer may raise the
 // class), sums that do not raise the class, an emergency that reaches the realm's own rules, a level that decides R3

@@ -36,6 +36,8 @@ func FuzzParse(f *testing.F) {
 		p.Plain = []string{"log.*", "news"}
 		steps(1, step(5, consensus.R2))(&p)
 		f.Add(p.Encode())
+		p.Lease = policy.Lease{Length: 10_000, Restrict: true}
+		f.Add(p.Encode())
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		p, err := policy.Parse(raw)
@@ -53,6 +55,17 @@ func FuzzParse(f *testing.F) {
 		}
 		if e := p.Emergency; e != nil && (p.Urgent(consensus.Action{Kind: "policy.replace"}) || e.Rule().Check() != nil || e.People < 2) {
 			t.Fatalf("emergency %+v", *e)
+		}
+		if ms := p.Lease.Millis(); ms < policy.MinLease || ms > policy.MaxLease {
+			t.Fatalf("a lease of %d ms", ms)
+		}
+		for l := range identity.Level(8) {
+			full, left := p.Rights(l), p.RestrictedRights(l)
+			for _, name := range left.Call {
+				if name == "*" || !identity.MatchCapability(full.Call, name) {
+					t.Fatalf("%s may call %q when restricted", l, name)
+				}
+			}
 		}
 		for c := range consensus.Class(6) {
 			if err := p.Rule(c).Check(); err != nil {

@@ -26,6 +26,10 @@ type Policy struct {
 	// sorted, each once, at most 64. The messages of all other topics are encrypted.
 	Plain []string `cbor:"7,keyasint,omitempty"`
 
+	// Lease is what a node of several does without a sign of the majority. The zero value has the default length and
+	// stops; it is not in the encoding.
+	Lease Lease `cbor:"8,keyasint,omitempty"`
+
 	// Emergency says who may do what without the class's rule: break-glass. Nil: nobody.
 	Emergency *Emergency `cbor:"9,keyasint,omitempty"`
 }

@@ -34,6 +34,7 @@ const (
 	TypeConsume  Type = "consume"  // [Consume], by the executor
 	TypeReport   Type = "report"   // [Report], by the executor
 	TypeRoster   Type = "roster"   // [PutRoster], by a node
+	TypeRemind   Type = "remind"   // [Remind], by any member or a node
 
 	TypeCommit     Type = "commit"     // [Commit], by the voter
 	TypeCancel     Type = "cancel"     // [Cancel], by the proposer or its operator
@@ -46,8 +47,9 @@ const (
 const FormatVersion = 1
 
 // Feature is the newest feature level that this build speaks: what a node says in its [Tick]. Level 1 brought
-// [TypeRoster], level 3 what decisions got with their formats' version 1: [TypeCommit], [TypeCancel], [TypeEquivocate],
-// [TypeSettle] and [TypePolicy]; all other types are of level 0. A type is executed from when every node of the roster has told its level.
+// [TypeRoster], level 2 [TypeRemind], level 3 what decisions got with their formats' version 1: [TypeCommit], [TypeCancel],
+// [TypeEquivocate], [TypeSettle] and [TypePolicy]; all other types are of level 0. A type is executed from when every node of
+// the roster has told its level.
 const Feature = 3
 
 // Command asks for one change. The author signs it, and so do the further operators that a loosening needs.

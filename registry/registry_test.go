@@ -38,7 +38,7 @@ func honest(t testing.TB) registry.Command {
 func TestNew(t *testing.T) {
 	c := honest(t)
 	if c.Author != author || c.Type != registry.TypeEpoch || c.Nonce != [16]byte{9} || c.Issued != now ||
-		c.Expires != now+registry.MaxCommandLife || c.Expect != 0 || c.Version != 0 {
+		c.Expires != now+registry.MaxCommandLife || c.Expect != 0 || c.Version != registry.FormatVersion {
 		t.Errorf("got %+v", c)
 	}
 	wantCode(t, c.Check(), "")
@@ -55,7 +55,8 @@ func TestCommandCheck(t *testing.T) {
 		want   fault.Code
 	}{
 		{"honest", func(*c) {}, ""},
-		{"version", func(c *c) { c.Version = 1 }, fault.Version},
+		{"an older version", func(c *c) { c.Version = 0 }, fault.Version},
+		{"a newer version", func(c *c) { c.Version = 2 }, fault.Version},
 		{"no nonce", func(c *c) { c.Nonce = [16]byte{} }, ""}, // the author's own affair
 		{"nobody", func(c *c) { c.Author = identity.ID{} }, fault.Malformed},
 		{"weak author", func(c *c) { c.Author = identity.NewID(identity.Operator, wire.PublicKey{1}) }, fault.BadKey},
@@ -127,6 +128,8 @@ func TestBodiesRoundTrip(t *testing.T) {
 	roundTrip(t, registry.Cast{Ballot: []byte{1}})
 	roundTrip(t, registry.Consume{Proposal: wire.Digest{1}, Store: [16]byte{2}})
 	roundTrip(t, registry.Report{Proposal: wire.Digest{1}, Uncertain: true, Detail: "d"})
+	roundTrip(t, registry.Remind{Command: []byte{1}})
+	roundTrip(t, registry.Reminded{News: true, Change: registry.Change{Principal: author, Status: trust.Active}})
 	roundTrip(t, registry.Answer{Index: 1, Command: wire.Digest{1}, Code: fault.Spent, Message: "m", Time: now})
 }
 

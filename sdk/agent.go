@@ -60,6 +60,8 @@ func Connect(ctx context.Context, opts ...Option) (*Agent, error) {
 		a.crew.keep(a.link.renewLoop)
 		a.crew.keep(a.link.learning.loop)
 		a.docket.sealing.resume()
+		a.crew.keep(a.link.reminding.loop)
+		a.link.reminding.soon()
 		err = a.executor.settle(ctx)
 	}
 	if err != nil {
@@ -75,6 +77,7 @@ func assemble(o options, as known) *Agent {
 	a.link.nodes.Store(&nodes{addresses: as.Addresses, pins: as.Pins})
 	a.link.learning.link, a.link.learning.turn = a.link, newLane()
 	a.circle = newAcquaintances(a.link)
+	a.link.reminding = newReminding(a.link, a.circle)
 	a.pool = &pool{crew: a.crew}
 	a.service = newService(a.link)
 	a.service.reserved = map[string]HandlerFunc{blobCapability: a.streams.serving(a.shelf.serve)}

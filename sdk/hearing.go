@@ -33,7 +33,7 @@ func (h *hearing) listen(level identity.Level) error {
 		}
 	}
 	h.replies, h.requests, h.level, h.rules = nil, nil, level, a.link.lore.Load().inForce()
-	rights := a.link.rights(level)
+	rights := a.link.fullRights(level) // what is refused for a while comes back without a word
 	if rights.Rate == 0 {
 		return nil
 	}

@@ -65,8 +65,16 @@ func (n lent) Status(ctx context.Context) (admin.Status, error) {
 func (n lent) Submit(ctx context.Context, raw []byte) (registry.Answer, error) {
 	var out control.Submitted
 	err := n.link.ask(ctx, control.OpSubmit, control.Submit{Command: raw}, &out)
+	if err == nil && out.Answer.Code == "" {
+		if failure := n.link.reminding.submitted(raw); failure != nil {
+			n.link.reminding.warn("the tightening is not kept for reminders", failure)
+		}
+	}
 	return out.Answer, err
 }
+
+// Remembered implements [admin.Registry].
+func (n lent) Remembered() ([][]byte, error) { return n.link.reminding.remembered() }
 
 // Show implements [ballot.Registry].
 func (n lent) Show(ctx context.Context, prefix []byte) (ballot.View, error) {

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/seed-3e86d5b2/conclave/bus"
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/contexts"
 	"github.com/seed-3e86d5b2/conclave/internal/control"
@@ -32,6 +33,8 @@ type link struct {
 
 	following following // of decisions
 	learning  learning
+	reminding *reminding
+	limited   atomic.Int32 // sessions at nodes that only let through what is R0
 
 	dial  func(ctx context.Context) (*session, error)
 	moved func(to *session) error // has what was subscribed to subscribed to at a new session
@@ -70,8 +73,34 @@ func (l *link) id() identity.ID { return l.known.Signer.ID() }
 
 func (l *link) now() int64 { return time.Now().UnixMilli() }
 
-// rights returns what the policy in force lets a level do.
-func (l *link) rights(level identity.Level) trust.Rights { return l.lore.Load().policy.Rights(level) }
+// rights returns what the policy in force lets a level do now: less while a node that the agent is connected to is cut off
+// from the majority and says that only R0 goes on there.
+func (l *link) rights(level identity.Level) trust.Rights {
+	if l.limited.Load() > 0 {
+		return l.lore.Load().policy.RestrictedRights(level)
+	}
+	return l.fullRights(level)
+}
+
+// fullRights returns what the policy in force lets a level do at a node that is not cut off.
+func (l *link) fullRights(level identity.Level) trust.Rights {
+	return l.lore.Load().policy.Rights(level)
+}
+
+// mayCall refuses what a level may not call. Errors: [bus.ErrDenied]; errCutOff for what it may at other times.
+func (l *link) mayCall(level identity.Level, capability string) error {
+	switch {
+	case identity.MatchCapability(l.rights(level).Call, capability):
+		return nil
+	case l.limited.Load() > 0 && identity.MatchCapability(l.fullRights(level).Call, capability):
+		return fmt.Errorf("%w: %.128q", errCutOff, capability)
+	}
+	return fmt.Errorf("%w: %s may not call %.128q", bus.ErrDenied, level, capability)
+}
+
+// errCutOff is returned for calls that are not R0 where the node of either side is cut off.
+var errCutOff = fault.New(fault.Unreachable, "sdk: the node is cut off from the majority and lets only R0 through").
+	WithHint("try again later, or connect to another node; see which are up: conclave cluster members")
 
 // plain reports whether the policy in force leaves a topic's messages readable to anybody.
 func (l *link) plain(topic string) bool { return l.lore.Load().policy.PlainTopic(topic) }

@@ -162,8 +162,8 @@ func (v *service) serve(ctx context.Context, m *envelope.Message) ([]byte, error
 	if h == nil {
 		return nil, fmt.Errorf("%w: %.128q", ErrNoResponder, r.Capability)
 	}
-	if !identity.MatchCapability(v.link.rights(m.From().Level).Call, r.Capability) {
-		return nil, fmt.Errorf("%w: %s may not call %s", bus.ErrDenied, m.From().Level, r.Capability)
+	if err := v.link.mayCall(m.From().Level, r.Capability); err != nil {
+		return nil, err
 	}
 	d := &Delivery{From: peerOf(m.From()), Capability: r.Capability, Content: r.Body, Trace: m.Envelope().Trace, message: m}
 	return h.handler(withTrace(ctx, d.Trace), d)

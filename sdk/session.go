@@ -34,6 +34,7 @@ type session struct {
 	keys       *keyring    // of sessions that others have opened with requests
 	told       nodes       // that the connection knows; under the link's turn for learning
 	begun      atomic.Bool // all of the above is there
+	limited    atomic.Bool // its node only lets through what is R0
 }
 
 // openSession makes fresh keys, connects and verifies the realm.
@@ -127,7 +128,19 @@ func (s *session) ask(ctx context.Context, op control.Op, in, out any) error {
 // onDisconnected is called when the connection went down. It comes back by itself, at this node or another.
 func (s *session) onDisconnected(err error) {
 	s.presence.current.Store(false)
+	s.limit(false) // a node that is cut off lets nobody in
 	s.cut(err)
+}
+
+// limit notes whether the node only lets through what is R0. The link counts the sessions where it is so.
+func (s *session) limit(on bool) {
+	switch {
+	case s.limited.Swap(on) == on:
+	case on:
+		s.agent.link.limited.Add(1)
+	default:
+		s.agent.link.limited.Add(-1)
+	}
 }
 
 // onConnected is called when the connection stands again: the node may be a new one that knows of no presence, and what
@@ -139,6 +152,7 @@ func (s *session) onConnected() {
 	a.link.following.missed()
 	a.link.news.ring()
 	s.up.ring()
+	a.link.reminding.soon()
 	if s.begun.Load() && !a.crew.chore(s.comeBack) {
 		a.link.options.logger.Warn("presence not announced at once", "error", errBusy)
 	}
@@ -164,6 +178,7 @@ func (s *session) comeBack() {
 
 // close lets out what is queued, until ctx ends, and disconnects.
 func (s *session) close(ctx context.Context) error {
+	defer s.limit(false) // nothing comes over it any more
 	return errors.Join(s.egress.close(ctx), s.conn.Close(ctx))
 }
 
@@ -188,8 +203,10 @@ func (s *session) onHint(subject string, data []byte) {
 		return
 	}
 	a := s.agent
+	s.limit(h.Restricted)
 	if len(h.Members) > 0 {
 		a.circle.hints.take(s, h.Members)
+		a.link.reminding.soon()
 	}
 	if slices.ContainsFunc(h.Members, func(id identity.ID) bool { return id.Role() == identity.Node }) {
 		a.link.learning.soon(s)

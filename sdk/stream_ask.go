@@ -3,10 +3,8 @@ package sdk
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 
-	"github.com/seed-3e86d5b2/conclave/bus"
 	"github.com/seed-3e86d5b2/conclave/envelope"
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
@@ -37,10 +35,7 @@ func mayCall(s *session, capability string) error {
 	if a.crew.ctx.Err() != nil {
 		return ErrClosed
 	}
-	if level := s.hearing.at(); !identity.MatchCapability(a.link.rights(level).Call, capability) {
-		return fmt.Errorf("%w: %s at %s may not call %s", bus.ErrDenied, a.ID().Role(), level, capability)
-	}
-	return nil
+	return a.link.mayCall(s.hearing.at(), capability)
 }
 
 // read asks for a stream and yields its items. What the process has not handled because it does not know the session

@@ -110,6 +110,7 @@ func commandVectors() *group {
 	g.ends()
 	g.settled()
 	g.governed()
+	g.reminders()
 	return g.group
 }
 

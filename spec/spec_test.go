@@ -93,6 +93,9 @@ var claims = map[string]any{
 	"step":             policy.Step{},
 	"emergency":        policy.Emergency{},
 	"rights":           trust.Rights{},
+	"remind":           registry.Remind{},
+	"reminded":         registry.Reminded{},
+	"policy-lease":     policy.Lease{},
 }
 
 func read(t *testing.T, name string) string {

@@ -141,7 +141,8 @@ func (b *Broker) judge(shown presented) (Admission, error) {
 	if a.Expires <= now {
 		return a, errExpired
 	}
-	if a.Principal.IsZero() || a.Rate == 0 || a.Permissions.IsZero() || !ours(a.Permissions, b.config.Realm) {
+	if a.Principal.IsZero() || a.Rate == 0 || a.Permissions.IsZero() || !ours(a.Permissions, b.config.Realm) ||
+		!ours(a.rest(), b.config.Realm) || !a.rest().Within(a.Permissions) {
 		return a, errAdmission
 	}
 	return a, nil
@@ -172,6 +173,9 @@ func (a Admission) user(account *server.Account, now int64) *server.User {
 		Account: account, Permissions: permissions(a.Permissions), ConnectionDeadline: time.Now().Add(left),
 	}
 }
+
+// rest returns what an admission leaves under a restriction of what its principal may publish.
+func (a Admission) rest() bus.Permissions { return bus.Permissions{Publish: a.Restricted} }
 
 // permissions writes p as the server reads it: an empty list of allowed subscriptions would mean all of them, so it
 // becomes a denial; responses are never allowed, because they override denials.

@@ -216,31 +216,6 @@ func (b *Broker) refresh(c *client) error {
 	return errUnsettled
 }
 
-// Suspend has nobody admitted from now on, and silences and disconnects all live connections of clients; why gives the
-// code of the events, those of refusals to come too. The clients learn nothing but that the connection ended, so they try
-// other nodes, and this one again. The node's own connection stays, and so do routes. When it returns, nothing that
-// clients send is delivered any more, as with [Broker.Revoke]. A second Suspend changes why at most.
-func (b *Broker) Suspend(why error) {
-	if why == nil {
-		why = errSuspended
-	}
-	cut, changed := b.table.bar(why)
-	b.disconnect(cut, fault.CodeOf(why))
-	if changed {
-		b.emit(Event{Kind: Suspended, Code: fault.CodeOf(why)})
-	}
-}
-
-// Resume ends what [Broker.Suspend] began: clients are admitted again. Without a Suspend before, it does nothing.
-func (b *Broker) Resume() {
-	if b.table.unbar() {
-		b.emit(Event{Kind: Resumed})
-	}
-}
-
-// errSuspended is why nobody is admitted if Suspend was given no reason.
-var errSuspended = fault.New(fault.Unreachable, "broker: suspended")
-
 // Live returns how many connections the principal has.
 func (b *Broker) Live(id identity.ID) int { return b.table.live(id) }
 

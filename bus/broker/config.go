@@ -12,7 +12,7 @@
 //
 // [Broker.Revoke] takes a principal's rights away on its live connections before it cuts them, so that a client that
 // does not read its socket and keeps publishing is silent all the same when Revoke returns. [Broker.Suspend] does that to
-// all clients at once.
+// all clients at once; [Broker.Restrict] leaves those that are connected what the Gate said of that case.
 package broker
 
 import (
@@ -57,6 +57,7 @@ type Admission struct {
 	Principal   identity.ID     // whose it is; for a one-time key, [bus.OneTime]
 	Process     wire.Digest     // id of its credential; for a one-time key, the key's digest
 	Permissions bus.Permissions // of this realm only, not empty
+	Restricted  []string        // subjects that it may still publish on under [Broker.Restrict]; none: it is disconnected
 	Rate        uint64          // messages a minute that the principal may publish on all its connections; not 0
 	Expires     int64           // Unix milliseconds: the connection ends then
 }

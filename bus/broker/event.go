@@ -18,7 +18,8 @@ const (
 	RateClosed EventKind = "rate_closed" // its principal published too fast and may not publish for now
 	RateOpened EventKind = "rate_opened" // it may again
 	Suspended  EventKind = "suspended"   // of the broker, not one connection: nobody is admitted from now on; Code says why
-	Resumed    EventKind = "resumed"     // of the broker: clients are admitted again
+	Restricted EventKind = "restricted"  // of the broker: as Suspended, and clients that stay have less rights
+	Resumed    EventKind = "resumed"     // of the broker: clients are admitted again, those that stayed have all rights
 )
 
 // Event is one thing that happened to one connection, or to the broker.
@@ -29,5 +30,5 @@ type Event struct {
 	Address   string      // the remote end
 	Principal identity.ID // zero when refused before the Gate said who it is
 	Process   wire.Digest // likewise
-	Code      fault.Code  // why, for Refused, Cut and Suspended
+	Code      fault.Code  // why, for Refused, Cut, Suspended and Restricted
 }

@@ -120,6 +120,8 @@ type cluster struct {
 
 	turn    sync.Mutex // held during a reload
 	peers   []Route
+	asked   []Route             // for peers, unless apart
+	apart   bool                // there are no routes, whatever was asked for
 	removed bool                // some node has been removed since the start
 	closed  bool                // by the broker's Close
 	salt    uint64              // of the pins
@@ -237,6 +239,42 @@ func (c *cluster) set(peers []Route) error {
 	}
 	c.turn.Lock()
 	defer c.turn.Unlock()
+	if c.apart {
+		c.asked = slices.Clone(peers)
+		return nil
+	}
+	if err := c.use(peers, pins); err != nil {
+		return err
+	}
+	c.asked = c.peers
+	return nil
+}
+
+// isolate cuts all routes if alone says so once it is its turn, and else sets those again that were asked for last.
+func (c *cluster) isolate(alone func() bool) error {
+	if c == nil {
+		return nil
+	}
+	c.turn.Lock()
+	defer c.turn.Unlock()
+	apart := alone()
+	if apart == c.apart {
+		return nil
+	}
+	peers := c.asked
+	if apart {
+		peers = nil
+	}
+	pins, err := pinsOf(c.config.Node, peers)
+	if err != nil {
+		return err
+	}
+	c.apart = apart
+	return c.use(peers, pins)
+}
+
+// use has routes with these peers and no others. The turn is held.
+func (c *cluster) use(peers []Route, pins map[wire.PublicKey]struct{}) error {
 	if slices.Equal(peers, c.peers) {
 		return nil
 	}

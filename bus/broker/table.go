@@ -24,6 +24,7 @@ type client struct {
 	address string
 
 	admission Admission
+	narrowed  bool  // it may publish what its admission leaves it under a restriction
 	seen      int64 // messages it had published when last looked at
 }
 
@@ -46,6 +47,7 @@ type table struct {
 	mu       sync.Mutex
 	revision uint64
 	barred   error // why nobody is admitted; nil if clients are
+	limited  bool  // clients that were there when it was barred go on with less
 	clients  map[uint64]*client
 	parties  map[identity.ID]*party
 }
@@ -120,33 +122,6 @@ func (t *table) revoke(id identity.ID) []*client {
 	return t.silenceAll(t.of(id))
 }
 
-// bar has nobody admitted from now on, silences all connections and returns them. It reports whether clients were
-// admitted before.
-func (t *table) bar(why error) (cut []*client, changed bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	changed = t.barred == nil
-	t.revision++
-	t.barred = why
-	return t.silenceAll(slices.Collect(maps.Values(t.clients))), changed
-}
-
-// unbar has clients admitted again and reports whether they were not before.
-func (t *table) unbar() (changed bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	changed = t.barred != nil
-	t.barred = nil
-	return changed
-}
-
-// bars returns why nobody is admitted, or nil.
-func (t *table) bars() error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.barred
-}
-
 // begin moves the revision and returns the connections of the principal.
 func (t *table) begin(id identity.ID) []*client {
 	t.mu.Lock()
@@ -197,8 +172,11 @@ func (t *table) change(revision uint64, c *client, a Admission) error {
 		!old.Permissions.Within(a.Permissions) {
 		return errFewer
 	}
+	if t.limited && len(a.Restricted) == 0 {
+		return errFewer
+	}
 	a.Expires = old.Expires // the server's timer stands; a longer life begins with the next connection
-	c.admission = a
+	c.admission, c.narrowed = a, t.limited
 	p := t.parties[a.Principal]
 	p.bucket.setRate(a.Rate)
 	t.apply(p, c)
@@ -208,6 +186,9 @@ func (t *table) change(revision uint64, c *client, a Admission) error {
 // apply gives a connection its permissions, without publishing while its principal's rate window is closed.
 func (t *table) apply(p *party, c *client) {
 	now := c.admission.Permissions
+	if c.narrowed {
+		now.Publish = c.admission.Restricted
+	}
 	if p.bucket.closed {
 		now.Publish = nil
 	}

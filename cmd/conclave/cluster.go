@@ -24,7 +24,7 @@ func (p clusterCommands) group() *cobra.Command {
 			"conclave.yaml), make a token for each new node, join by it on the new machine, and run it.",
 		"  conclave server token\n  conclave server join TOKEN --data ./node --listen HOST:7415 --cluster HOST:7416\n"+
 			"  conclave cluster members",
-		p.members(), p.leader(), p.transfer(), p.remove(), p.sign(), p.apply(), p.recover())
+		p.members(), p.leader(), p.transfer(), p.remove(), p.sign(), p.apply(), p.recover(), p.remind())
 }
 
 // clusterDoc is what a node knows of the cluster.

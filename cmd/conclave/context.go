@@ -21,7 +21,7 @@ func (p contextCommands) group() *cobra.Command {
 	return group("context", "Which realm, as whom",
 		"A context names a realm's nodes, the keys they must show, and the file of your own key. --context goes before\n"+
 			"$CONCLAVE_CONTEXT, which goes before the selected one.",
-		"  conclave context ls", p.ls(), p.use(), p.show(), p.add())
+		"  conclave context ls", p.ls(), p.use(), p.show(), p.add(), p.forget())
 }
 
 // contextLine is one context as scripts read it.

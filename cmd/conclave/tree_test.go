@@ -26,9 +26,9 @@ func TestTreeIsComplete(t *testing.T) {
 	walk(tree(), func(c *cobra.Command) { have[strings.TrimPrefix(c.CommandPath(), "conclave ")] = true })
 	for _, want := range strings.Fields(`demo dev call pub sub discover guard version completion help exit-codes
 		server/init server/run server/status server/token server/join cluster/members cluster/leader cluster/transfer
-		cluster/remove cluster/sign cluster/apply cluster/recover agent/token agent/enroll agent/ls agent/show agent/quarantine agent/release
+		cluster/remove cluster/sign cluster/apply cluster/recover cluster/remind agent/token agent/enroll agent/ls agent/show agent/quarantine agent/release
 		agent/revoke agent/grant operator/new operator/sign operator/ls operator/add trust/show trust/set context/ls
-		context/use context/show context/add decision/ls decision/show decision/propose decision/approve decision/reject
+		context/use context/show context/add context/forget decision/ls decision/show decision/propose decision/approve decision/reject
 		decision/wait decision/verify decision/abstain decision/recuse decision/cancel decision/settle decision/export inbox
 		policy/show policy/plan policy/apply`) {
 		if !have[strings.ReplaceAll(want, "/", " ")] {

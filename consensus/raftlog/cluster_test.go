@@ -88,7 +88,7 @@ func (m *member) found(members []raft.Server) {
 func (m *member) config() Config {
 	c := m.cluster
 	return Config{
-		Dir: m.dir, NodeKey: m.key, Machine: m.current, transport: m.wire, tune: c.tune, unsynced: true,
+		Dir: m.dir, NodeKey: m.key, Machine: m.current, transport: m.wire, tune: c.tune, Unsynced: true,
 		Forward: func(ctx context.Context, leader string, entry []byte) (index uint64, err error) {
 			to, err := c.reach(m, leader)
 			if err != nil {

@@ -48,10 +48,12 @@ type Config struct {
 	// Pace multiplies every timer by which nodes of a cluster judge one another, for slow machines and networks; all
 	// nodes need the same. 0: 1, a heartbeat and election timeout of 400 ms and a leader's lease of 200 ms.
 	Pace int
+	// Unsynced has nothing wait for the disk: what was acknowledged is lost with the machine, though not with the
+	// process. It is for tests that end neither.
+	Unsynced bool
 
 	transport raft.Transport     // of a test, in place of Streams; it is not closed
 	tune      func(*raft.Config) // of a test: the last word about raft's settings; nil: none
-	unsynced  bool               // of a test that ends no process: the disk need not be waited for
 }
 
 // Limits and periods; raft.Config says what those of raft do.

@@ -76,7 +76,7 @@ func prepare(cfg Config) (*store, error) {
 	if err != nil {
 		return nil, err
 	}
-	st.db.NoSync = cfg.unsynced
+	st.db.NoSync = cfg.Unsynced
 	if st.owner.node != cfg.NodeKey {
 		return nil, errors.Join(fmt.Errorf("%w: %s", ErrWrongNode, st.owner.node), st.close())
 	}

@@ -81,6 +81,15 @@ func act(agent string) check.Event {
 	return check.Event{Op: check.Act, Agent: agent, Start: 2, End: 2, Result: check.OK, Key: "proposal"}
 }
 
+// logTime is what a life of a node holds after so many entries; if no clocks are given, all three show that time.
+func logTime(life string, applied uint64, time int64, clocks ...int64) check.Event {
+	if clocks == nil {
+		clocks = []int64{time, time, time}
+	}
+	at := int64(applied)
+	return check.Event{Op: check.LogTime, Agent: life, Node: life[:2], Start: at, End: at, Result: check.OK, Applied: applied, Time: time, Clocks: clocks}
+}
+
 // pairs are planted histories, each beside an honest one that differs as little as possible.
 var pairs = []struct {
 	check, name string
@@ -148,6 +157,10 @@ var pairs = []struct {
 		[]check.Event{news("r1", "s", 1, 1), news("r1", "s", 3, 2), news("r2", "s", 2, 3), news("r1", "t", 1, 4)},
 		[]check.Event{news("r1", "s", 1, 1), news("r1", "s", 3, 2), news("r1", "s", 2, 3), news("r1", "t", 1, 4)}},
 
+	{"ordered", "another process may overtake, the same may not",
+		[]check.Event{news("r1", "s", 3, 1), of(2, news("r1", "s", 2, 2)), news("r1", "s", 4, 3)},
+		[]check.Event{of(2, news("r1", "s", 3, 1)), news("r1", "s", 1, 2), of(2, news("r1", "s", 2, 3))}},
+
 	{"agree", "two trees of one size",
 		[]check.Event{tree("n1", 7, "r"), tree("n2", 7, "r"), tree("n2", 8, "q")},
 		[]check.Event{tree("n1", 7, "r"), tree("n2", 8, "q"), tree("n2", 7, "q")}},
@@ -177,6 +190,22 @@ var pairs = []struct {
 	{"silent", "an older release does not end a quarantine",
 		[]check.Event{set("o", 1, 10, "s", check.Active, 0, 5), set("o", 1, 9, "s", check.Quarantined, 0, 4), news("r", "s", 1, 41+bound)},
 		[]check.Event{set("o", 1, 10, "s", check.Active, 0, 4), set("o", 1, 9, "s", check.Quarantined, 0, 5), news("r", "s", 1, 41+bound)}},
+
+	{"timely", "log time goes back in one life of a node",
+		[]check.Event{logTime("n1/1", 1, 10), logTime("n1/2", 1, 10), logTime("n1/1", 2, 10), logTime("n1/1", 3, 11)},
+		[]check.Event{logTime("n1/1", 1, 11), logTime("n1/1", 2, 10)}},
+	{"timely", "two times after the same entries",
+		[]check.Event{logTime("n1/1", 1, 10), logTime("n2/1", 1, 10), logTime("n2/1", 2, 11)},
+		[]check.Event{logTime("n1/1", 1, 10), logTime("n2/1", 1, 11)}},
+	{"timely", "one clock of three is enough",
+		[]check.Event{logTime("n1/1", 1, 20, 10, 90, 20), logTime("n1/1", 2, 21, 21, 90, 22)},
+		[]check.Event{logTime("n1/1", 1, 20, 10, 90, 20), logTime("n1/1", 2, 23, 21, 90, 22)}},
+	{"timely", "half of four clocks is enough",
+		[]check.Event{logTime("n1/1", 1, 20, 10, 20, 30, 40)},
+		[]check.Event{logTime("n1/1", 1, 30, 10, 20, 30, 40)}},
+	{"timely", "no clock has shown it",
+		[]check.Event{logTime("n1/1", 1, 20)},
+		[]check.Event{{Op: check.LogTime, Agent: "n1/1", Node: "n1", Start: 1, End: 1, Result: check.OK, Applied: 1, Time: 20}}},
 }
 
 const bound = int64(time.Second)
@@ -204,7 +233,7 @@ func TestEveryCheckerHasAPlantedHistory(t *testing.T) {
 			planted[v.Check] = true
 		}
 	}
-	for _, name := range []string{"linearizable", "one value an index", "kept", "once", "ordered", "agree", "decisions", "silent"} {
+	for _, name := range []string{"linearizable", "one value an index", "kept", "once", "ordered", "agree", "decisions", "silent", "timely"} {
 		if !planted[name] {
 			t.Errorf("no planted history for %q", name)
 		}
@@ -232,6 +261,11 @@ func TestEveryNodeTellsItsEnd(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 		}
 	}
+}
+
+func of(process uint64, e check.Event) check.Event {
+	e.Process = process
+	return e
 }
 
 func failed(e check.Event) check.Event {

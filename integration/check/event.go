@@ -21,6 +21,7 @@ const (
 	State       Op = "state"       // a node's digests: Node, Index (commands), Applied, Root, State, Final
 	Certificate Op = "certificate" // a verified certificate: Key (proposal), Outcome
 	Act         Op = "act"         // a guarded action ran: Key (proposal)
+	LogTime     Op = "log-time"    // what a replica holds for the time: Agent (one life of the node), Node, Applied, Time, Clocks
 	Fault       Op = "fault"       // what the schedule did, for people: Key (its name), Node
 )
 
@@ -52,6 +53,7 @@ type Event struct {
 	To      string            `json:"to,omitempty"`
 	Topic   string            `json:"topic,omitempty"`
 	Counter uint64            `json:"counter,omitempty"` // per sender and topic, from 1
+	Process uint64            `json:"process,omitempty"` // of the sender: order is kept within one
 	Key     string            `json:"key,omitempty"`
 	Fields  map[string]string `json:"fields,omitempty"`
 	Expect  uint64            `json:"expect,omitempty"` // 0: any
@@ -60,8 +62,10 @@ type Event struct {
 	Root    string            `json:"root,omitempty"`
 	State   string            `json:"state,omitempty"`
 	Outcome string            `json:"outcome,omitempty"`
-	Stale   bool              `json:"stale,omitempty"` // a read that may lag
-	Final   bool              `json:"final,omitempty"` // read after every fault was healed and everybody had caught up
+	Stale   bool              `json:"stale,omitempty"`  // a read that may lag
+	Time    int64             `json:"time,omitempty"`   // Unix milliseconds
+	Clocks  []int64           `json:"clocks,omitempty"` // the latest time that each node's wall clock has shown by End, Unix milliseconds
+	Final   bool              `json:"final,omitempty"`  // read after every fault was healed and everybody had caught up
 }
 
 // maxLine bounds one event, in bytes.
@@ -106,7 +110,7 @@ func Read(r io.Reader) ([]Event, error) {
 
 func (e Event) valid() error {
 	switch e.Op {
-	case Write, Look, Call, Publish, Handle, State, Certificate, Act, Fault:
+	case Write, Look, Call, Publish, Handle, State, Certificate, Act, LogTime, Fault:
 	default:
 		return fmt.Errorf("operation %q", e.Op)
 	}

@@ -74,9 +74,13 @@ func Once(history []Event) []Violation {
 	return found
 }
 
-// Ordered looks for messages of one sender on one topic that a receiver handled in another order than they were sent.
+// Ordered looks for messages of one sender's process on one topic that a receiver handled in another order than they were
+// sent. What another process of the sender says, over another connection, may overtake.
 func Ordered(history []Event) []Violation {
-	type lane struct{ from, to, topic string }
+	type lane struct {
+		from, to, topic string
+		process         uint64
+	}
 	list := byEnd(history, Handle)
 	slices.SortStableFunc(list, func(a, b Event) int { return cmp.Compare(a.Start, b.Start) })
 	last := map[lane]Event{}
@@ -85,7 +89,7 @@ func Ordered(history []Event) []Violation {
 		if e.Topic == "" {
 			continue
 		}
-		l := lane{e.From, e.Agent, e.Topic}
+		l := lane{e.From, e.Agent, e.Topic, e.Process}
 		if before, some := last[l]; some && e.Counter < before.Counter {
 			found = append(found, Violation{"ordered", fmt.Sprintf("%s handled %d of %s after %d", e.Agent, e.Counter, e.From, before.Counter), []Event{before, e}})
 		}

@@ -42,5 +42,6 @@ func All(history []Event, l Limits) []Violation {
 	found = append(found, Agree(history, l.Nodes)...)
 	found = append(found, Decisions(history)...)
 	found = append(found, Silent(history, l.Silence)...)
+	found = append(found, Timely(history)...)
 	return found
 }

@@ -107,6 +107,7 @@ type client struct {
 	prepare  func(context.Context, *client) error // once it is connected; may be nil
 	work     func(context.Context, *client)       // one operation; nil: it only answers
 	done     uint64                               // operations so far
+	process  uint64                               // of a suspect: how often it has connected anew
 	seen     map[string]uint64                    // a registrar's: the last change of each target as it saw it
 }
 

@@ -17,15 +17,15 @@ const (
 // serve has an agent answer calls, and records each.
 func (l *Load) serve(_ context.Context, c *client) error {
 	return sdk.HandleBytes(c.agent, echo, func(_ context.Context, d *sdk.Delivery) ([]byte, error) {
-		l.handled(c.name, d, 0)
+		l.handled(c.name, d, 0, 0)
 		return d.Content, nil
 	})
 }
 
-func (l *Load) handled(who string, d *sdk.Delivery, counter uint64) {
+func (l *Load) handled(who string, d *sdk.Delivery, counter, process uint64) {
 	now := l.recorder.Now()
 	l.recorder.Add(check.Event{
-		Op: check.Handle, Agent: who, Start: now, End: now, Result: check.OK, ID: string(d.Content), From: d.From.Name, Topic: d.Topic, Counter: counter,
+		Op: check.Handle, Agent: who, Start: now, End: now, Result: check.OK, ID: string(d.Content), From: d.From.Name, Topic: d.Topic, Counter: counter, Process: process,
 	})
 }
 
@@ -44,12 +44,12 @@ func (l *Load) call(ctx context.Context, c *client) {
 // read has an agent read the topic, and records each message.
 func (l *Load) read(_ context.Context, c *client) error {
 	_, err := sdk.SubscribeBytes(c.agent, news, func(_ context.Context, d *sdk.Delivery) ([]byte, error) {
-		counter := uint64(0)
-		_, number, _ := strings.Cut(string(d.Content), "/")
-		if _, err := fmt.Sscan(number, &counter); err != nil {
-			counter = 0 // no sender of ours: out of order at once
+		var counter, process uint64
+		_, numbers, _ := strings.Cut(string(d.Content), "/")
+		if _, err := fmt.Sscanf(numbers, "%d/%d", &counter, &process); err != nil {
+			counter, process = 0, 0 // no sender of ours: out of order at once
 		}
-		l.handled(c.name, d, counter)
+		l.handled(c.name, d, counter, process)
 		return nil, nil
 	})
 	return err
@@ -61,7 +61,7 @@ func advertise(ctx context.Context, c *client) error { return c.agent.Advertise(
 func (l *Load) publish(ctx context.Context, c *client) { l.publishOne(ctx, c) }
 
 func (l *Load) publishOne(ctx context.Context, c *client) check.Result {
-	e := check.Event{Op: check.Publish, Agent: c.name, Start: l.recorder.Now(), ID: fmt.Sprintf("%s/%d", c.name, c.done), Topic: news, Counter: c.done}
+	e := check.Event{Op: check.Publish, Agent: c.name, Start: l.recorder.Now(), ID: fmt.Sprintf("%s/%d/%d", c.name, c.done, c.process), Topic: news, Counter: c.done, Process: c.process}
 	receipt, err := sdk.PublishBytes(ctx, c.agent, news, []byte(e.ID))
 	if err == nil {
 		_, err = receipt.Wait(ctx)
@@ -79,6 +79,7 @@ func (l *Load) publishAnyhow(ctx context.Context, c *client) {
 			return
 		}
 		c.agent = agent
+		c.process++
 		if err := advertise(ctx, c); err != nil {
 			c.close()
 			return

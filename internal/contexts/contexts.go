@@ -211,6 +211,20 @@ func (s *Store) Follow(name string, seen Seen, addresses, pins []string) error {
 	})
 }
 
+// Forget makes a context take any state of its realm for the newest: what nodes show next is what was seen from then on.
+// That is for a realm whose nodes were all restored from an older backup, where somebody knows that they were. Errors:
+// those of Load.
+func (s *Store) Forget(name string) error {
+	return s.locked(func() error {
+		c, err := s.Load(name)
+		if err != nil {
+			return err
+		}
+		c.Seen = Seen{}
+		return s.write(name, c)
+	})
+}
+
 // join adds addresses to those known, and forgets the oldest others where they become too many.
 func join(known, learned []string) []string {
 	all := slices.Clone(known)

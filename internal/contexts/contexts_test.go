@@ -228,6 +228,25 @@ func TestAdvanceNeverGoesBack(t *testing.T) {
 	want(t, "unknown context", s.Advance("b", 9, 0, ""), ErrNotFound)
 }
 
+// What was seen is forgotten only for the context named, and what is seen next does not go back again.
+func TestForget(t *testing.T) {
+	s := opened(t)
+	saved(t, s, "a") // roster 3, head 10
+	saved(t, s, "b")
+	want(t, "older head", s.Advance("a", 3, 9, root(9)), ErrRollback)
+	want(t, "unknown", s.Forget("c"), ErrNotFound)
+	want(t, "bad name", s.Forget("../a"), ErrName)
+	want(t, "known", s.Forget("a"), nil)
+	c, err := s.Load("a")
+	want(t, "load", err, nil)
+	if expected := honest(); c.Seen != (Seen{}) || c.Realm != expected.Realm || c.Key != expected.Key || !slices.Equal(c.Pins, expected.Pins) {
+		t.Errorf("got %+v", c)
+	}
+	want(t, "older head, then", s.Advance("a", 2, 9, root(9)), nil)
+	want(t, "older still", s.Advance("a", 2, 8, root(8)), ErrRollback)
+	want(t, "older head of another", s.Advance("b", 3, 9, root(9)), ErrRollback)
+}
+
 func TestFollowKeepsHowToReachTheNodes(t *testing.T) {
 	other := func(letter string) string { return "N" + strings.Repeat(letter, 55) }
 	many := make([]string, MaxAddresses)

@@ -35,6 +35,7 @@ const (
 	OpCluster     Op = "cluster"     // Nothing → Cluster
 	OpRoster      Op = "roster"      // PutRoster → Submitted, of operators only
 	OpTransfer    Op = "transfer"    // Transfer → Nothing, of operators only
+	OpTightenings Op = "tightenings" // Tightenings → InForce; a lost one is handed in by OpSubmit, as registry.Remind
 )
 
 // Nothing is the empty body.
@@ -221,6 +222,23 @@ type Transfer struct {
 	To identity.ID `cbor:"1,keyasint"`
 }
 
+// MaxTightenings is how many tightenings one question may name, and how many one answer holds at most.
+const MaxTightenings = 64
+
+// Tightenings asks which tightenings are in force.
+type Tightenings struct {
+	Digest wire.Digest   `cbor:"1,keyasint"`           // of the set, as it was told last; zero if it never was
+	Have   []wire.Digest `cbor:"2,keyasint,omitempty"` // IDs of those that the asker holds, at most MaxTightenings
+}
+
+// InForce is what an asker does not know of the tightenings in force. If the digest is the one that was asked with,
+// nothing has changed, and the rest is empty.
+type InForce struct {
+	Digest   wire.Digest   `cbor:"1,keyasint"`
+	Commands [][]byte      `cbor:"2,keyasint,omitempty"` // the newest that the asker does not hold, in the order of their issue
+	Lacks    []wire.Digest `cbor:"3,keyasint,omitempty"` // of those that the asker holds, which are not in force here
+}
+
 // Hint is what a node broadcasts when something changed: where to look again. It proves nothing.
 type Hint struct {
 	Size      uint64        `cbor:"1,keyasint"` // commands applied
@@ -230,6 +248,8 @@ type Hint struct {
 	Opened    []wire.Digest `cbor:"4,keyasint,omitempty"` // of the decisions, those that wait for votes since now
 	Revealing []wire.Digest `cbor:"5,keyasint,omitempty"` // those whose ballots may be revealed
 	More      bool          `cbor:"6,keyasint,omitempty"` // others have changed too
+	// Restricted: the node has no lease and lets those that are connected to it do what is R0 and nothing else.
+	Restricted bool `cbor:"7,keyasint,omitempty"`
 }
 
 // Err returns the reply's refusal as an error with its code, or nil.

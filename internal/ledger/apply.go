@@ -218,6 +218,7 @@ var doors = map[registry.Type]door{
 	registry.TypeConsume:  {consume, 0},
 	registry.TypeReport:   {report, 0},
 	registry.TypeRoster:   {putRoster, 1},
+	registry.TypeRemind:   {remind, reminding},
 
 	registry.TypeCommit:     {commit, 3},
 	registry.TypeEquivocate: {equivocate, 3},
@@ -252,8 +253,8 @@ func doorOf(o *order) (door, error) {
 	if !ok {
 		return door{}, fmt.Errorf("%w: %.32q", ErrUnknownType, string(o.Type))
 	}
-	if (o.Author.Role() == identity.Node) != (o.Type == registry.TypeRoster) {
-		return door{}, fmt.Errorf("%w: nodes tell the time and hand in rosters, and nothing else", ErrDenied)
+	if (o.Author.Role() == identity.Node) != (o.Type == registry.TypeRoster) && !(o.Type == registry.TypeRemind) {
+		return door{}, fmt.Errorf("%w: nodes tell the time, hand in rosters and remind, and nothing else", ErrDenied)
 	}
 	if o.Expect != 0 && !slices.Contains(comparing, o.Type) {
 		return door{}, fmt.Errorf("%w: %s changes nothing that could be compared", wire.ErrMalformed, o.Type)
@@ -288,5 +289,10 @@ func (o *order) unchanged(m *Member) error {
 func (s *state) touch(m *Member, o *order) registry.Change {
 	m.Changed = o.leaf.Index
 	s.change.Members = append(s.change.Members, m.ID)
+	return m.change()
+}
+
+// change is what the member is like now.
+func (m *Member) change() registry.Change {
 	return registry.Change{Principal: m.ID, Status: m.Status, Level: m.Level, Epoch: m.Epoch, Key: m.Key}
 }

@@ -53,7 +53,7 @@ func (s *state) hear(c wire.Cosigned[registry.Command]) (registry.Tick, error) {
 	node := c.Claim.Author
 	s.clocks[node] = told{Node: node, Time: body.Time, Feature: body.Feature}
 	s.now = max(s.now, s.reached())
-	s.feature = max(s.feature, s.spoken())
+	s.advance()
 	return body, nil
 }
 
@@ -113,6 +113,16 @@ func (s *state) spoken() uint64 {
 		least = min(least, s.clocks[node].Feature)
 	}
 	return least
+}
+
+// advance raises the feature level to what all nodes speak. From level 2 on it is noted when a member was tightened:
+// what was issued before that is no news to this ledger, whoever reminds it.
+func (s *state) advance() {
+	before := s.feature
+	s.feature = max(s.feature, s.spoken())
+	if before < reminding && s.feature >= reminding && s.tree.Size() > 0 {
+		s.since = s.now + identity.Skew
+	}
 }
 
 // speaks refuses what needs a feature level that the realm has not reached.

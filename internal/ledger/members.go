@@ -151,6 +151,7 @@ func setStatus(s *state, o *order) (any, error) {
 	}
 	m.StatusSigners = max(m.StatusSigners, signers)
 	m.Reason = body.Reason
+	s.noteStatus(m, o)
 	change := s.touch(m, o)
 	s.withdraw(o, m, change)
 	return change, nil
@@ -188,6 +189,7 @@ func setLevel(s *state, o *order) (any, error) {
 		}
 		m.Raised = append(m.Raised[:len(m.Raised):len(m.Raised)], Signed{o.raw, o.leaf.Index})
 	}
+	s.noteLevel(m, o, body.Level)
 	m.Level, m.Reason = body.Level, body.Reason
 	change := s.touch(m, o)
 	s.withdraw(o, m, change)
@@ -334,5 +336,6 @@ func raiseEpoch(s *state, o *order) (any, error) {
 		return nil, fmt.Errorf("%w: epoch %d, have %d", ErrConflict, body.Epoch, m.Epoch)
 	}
 	m.Epoch = body.Epoch
+	s.noteEpoch(m, o)
 	return s.touch(m, o), nil
 }

@@ -24,7 +24,7 @@ func putRoster(s *state, o *order) (any, error) {
 			delete(s.clocks, node)
 		}
 	}
-	s.feature = max(s.feature, s.spoken())
+	s.advance()
 	s.change.Roster = true
 	return registry.Seated{Number: next.Number, ID: next.Latest(), Nodes: next.Nodes, Joining: next.Joining}, nil
 }

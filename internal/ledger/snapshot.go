@@ -29,18 +29,19 @@ const (
 )
 
 // snapshotFormat is the one written and read. Format 1 had one clock and no rosters, format 2 decisions of formats before
-// version 1.
-const snapshotFormat = 3
+// version 1, format 3 no reminders.
+const snapshotFormat = 4
 
 type snapshotHeader struct {
-	Format  uint64      `cbor:"1,keyasint"` // 3
+	Format  uint64      `cbor:"1,keyasint"` // 4
 	Realm   wire.Realm  `cbor:"2,keyasint"`
 	Now     int64       `cbor:"3,keyasint"`
 	Chain   wire.Digest `cbor:"4,keyasint"`
 	SweepAt int64       `cbor:"5,keyasint"`
 	Head    int64       `cbor:"7,keyasint"` // log time at the newest leaf
 	Feature uint64      `cbor:"8,keyasint"`
-	Open    uint64      `cbor:"9,keyasint"` // how many decisions are open
+	Open    uint64      `cbor:"9,keyasint"`            // how many decisions are open
+	Since   int64       `cbor:"10,keyasint,omitempty"` // see state.since
 }
 
 type usedToken struct {
@@ -52,7 +53,7 @@ func (s *state) encode() ([]byte, error) {
 	var out bytes.Buffer
 	header := snapshotHeader{
 		Format: snapshotFormat, Realm: s.authority.Realm, Now: s.now, Chain: s.chain, SweepAt: s.sweepAt,
-		Head: s.headTime, Feature: s.feature, Open: uint64(len(s.open)),
+		Head: s.headTime, Feature: s.feature, Open: uint64(len(s.open)), Since: s.since,
 	}
 	if err := writeRecord(&out, recordHeader, header); err != nil {
 		return nil, err
@@ -300,7 +301,7 @@ func readHeader(s *state, body []byte) error {
 		return identity.ErrWrongRealm
 	}
 	s.now, s.chain, s.sweepAt, s.feature = h.Now, h.Chain, h.SweepAt, h.Feature
-	s.headTime = h.Head
+	s.headTime, s.since = h.Head, h.Since
 	return nil
 }
 

@@ -421,6 +421,7 @@ type header struct {
 	Head    int64       `cbor:"7,keyasint"`
 	Feature uint64      `cbor:"8,keyasint"`
 	Open    uint64      `cbor:"9,keyasint"`
+	Since   int64       `cbor:"10,keyasint,omitempty"`
 }
 
 type clock struct {

@@ -3,6 +3,7 @@ package ledger
 import (
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"github.com/seed-3e86d5b2/conclave/audit"
 	"github.com/seed-3e86d5b2/conclave/consensus"
@@ -43,6 +44,8 @@ type Member struct {
 	StatusSigners uint64 `cbor:"23,keyasint,omitempty"` // active operators that signed it; [wire.MaxCosigners] where a proof made it
 	Settlements   uint64 `cbor:"24,keyasint,omitempty"` // ballots of it that were scored
 	ErrorSum      uint64 `cbor:"25,keyasint,omitempty"` // their squared errors, in millionths
+
+	Tightened // kept from feature level 2 on
 }
 
 // Decision is what the ledger knows of one proposal.
@@ -122,7 +125,9 @@ type state struct {
 	due       agenda                    // when which of them is counted without anybody voting
 	piles     map[pileKey]*pile         // what has been proposed of kinds that the policy sums up
 	answers   map[answerKey]remembered
-	sweepAt   int64 // log time at which expired tokens and answers go next
+	sweepAt   int64                       // log time at which expired tokens and answers go next
+	since     int64                       // reminders of commands issued by then are no news: others may have come after them, unnoted
+	inForce   atomic.Pointer[Tightenings] // nil: to be collected
 
 	change Change // by the entry being applied
 }

@@ -86,6 +86,8 @@ func (l *Ledger) Admissible(raw []byte) error {
 		return mayPropose(s, o)
 	case registry.TypeRoster:
 		return maySucceed(s, o)
+	case registry.TypeRemind:
+		return mayRemind(s, o)
 	}
 	return nil
 }

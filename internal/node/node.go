@@ -161,6 +161,7 @@ func (n *Node) registrarConfig() registrar.Config {
 		Keeper: keptFile(filepath.Join(n.config.Dir, "head.cbor")), Trail: n.trail, Address: n.Addr,
 		Monitor: n.MetricsAddr, Meter: n.meter, Version: n.config.Version,
 		Logger: n.config.Logger.With("part", "registrar"), OpenLog: n.openLog,
+		Kept: tighteningsFile(filepath.Join(n.config.Dir, "tightenings.cbor")),
 	}
 	if n.cluster != nil {
 		c.Peers, c.Cluster, c.Seats = n.cluster, overview{n.cluster}, keptFile(filepath.Join(n.config.Dir, seatFile))
@@ -367,6 +368,23 @@ func (f keptFile) Load() ([]byte, error) {
 
 // Save implements [registrar.Keeper].
 func (f keptFile) Save(head []byte) error { return datadir.WritePrivate(string(f), head) }
+
+// tighteningsFile keeps the tightenings in force: no part of the log, so that who restores that need not restore it.
+type tighteningsFile string
+
+var _ registrar.Keeper = tighteningsFile("")
+
+// Load implements [registrar.Keeper].
+func (f tighteningsFile) Load() ([]byte, error) {
+	raw, err := datadir.ReadPrivate(string(f), registry.MaxKeptBytes)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return raw, err
+}
+
+// Save implements [registrar.Keeper].
+func (f tighteningsFile) Save(kept []byte) error { return datadir.WritePrivate(string(f), kept) }
 
 // Conn returns the node's own connection, which may use every subject of the realm: what a hostile node could do on
 // the bus. Demonstrations and tests attack agents over it.

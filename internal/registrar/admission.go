@@ -17,8 +17,9 @@ type Admission struct {
 	Principal   identity.ID
 	Process     wire.Digest // id of its credential; for a one-time key, the key's digest
 	Permissions bus.Permissions
-	Rate        uint64 // messages a minute
-	Expires     int64  // Unix milliseconds: the connection ends then
+	Restricted  []string // subjects that it may still publish on while this node has no lease; none: it is disconnected
+	Rate        uint64   // messages a minute
+	Expires     int64    // Unix milliseconds: the connection ends then
 }
 
 var errConnectKey = fault.New(fault.BadKey, "registrar: the TLS key is not the one that the credential or token names")
@@ -56,15 +57,20 @@ func (r *Registrar) Admit(raw []byte, connect wire.PublicKey, now int64) (Admiss
 	if err := r.presences.connect(v, r.ID(), now); err != nil {
 		return a, err
 	}
-	rights := r.ledger.Policy().Rights(m.Level)
+	rules := r.ledger.Policy()
+	rights, left := rules.Rights(m.Level), rules.RestrictedRights(m.Level)
 	a.Rate = rights.Rate + bus.ControlRate
 	if m.ID.Role() != identity.Agent {
-		rights, a.Rate = trust.Rights{}, bus.OperatorRate
+		rights, left, a.Rate = trust.Rights{}, trust.Rights{}, bus.OperatorRate
 	}
 	a.Process, a.Expires = v.ID(), c.Expires
-	a.Permissions = bus.Party{
+	party := bus.Party{
 		Realm: r.Realm(), Node: r.ID(), Principal: m.ID, Process: v.ID(), Status: m.Status, Rights: rights,
-	}.Permissions()
+	}
+	a.Permissions = party.Permissions()
+	if party.Rights = left; rules.Lease.Restrict {
+		a.Restricted = party.Permissions().Publish
+	}
 	return a, nil
 }
 

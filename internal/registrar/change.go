@@ -162,6 +162,14 @@ func united[T comparable](h *control.Hint, list, names []T) []T {
 	return list
 }
 
+// again has a hint go out even if there is nothing new: it says too whether the node is restricted.
+func (q hintQueue) again() {
+	select {
+	case q.ready <- struct{}{}:
+	default:
+	}
+}
+
 func (q hintQueue) take() control.Hint {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -180,7 +188,7 @@ func (r consequences) broadcast(ctx context.Context) {
 		case <-r.hints.ready:
 		}
 		h := r.hints.take()
-		h.Size = r.ledger.Size()
+		h.Size, h.Restricted = r.ledger.Size(), r.door.restricted()
 		b, err := wire.Encode(h)
 		if err != nil {
 			continue // a hint holds names only: cannot happen

@@ -10,6 +10,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/control"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/internal/ledger"
 	"github.com/seed-3e86d5b2/conclave/internal/planted"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 	"github.com/seed-3e86d5b2/conclave/registry"
@@ -21,6 +22,16 @@ type desk struct{ *Registrar }
 
 // handlers is the table of requests; what is absent is refused.
 func (r desk) handlers() map[control.Op]control.Handler {
+	table := r.requests()
+	for op, answer := range table {
+		if !undecided[op] {
+			table[op] = r.leased(answer)
+		}
+	}
+	return table
+}
+
+func (r desk) requests() map[control.Op]control.Handler {
 	return map[control.Op]control.Handler{
 		control.OpRealm:       r.onRealm,
 		control.OpSubmit:      r.onSubmit,
@@ -39,6 +50,7 @@ func (r desk) handlers() map[control.Op]control.Handler {
 		control.OpCluster:     r.onCluster,
 		control.OpRoster:      r.onRoster,
 		control.OpTransfer:    r.onTransfer,
+		control.OpTightenings: r.onTightenings,
 	}
 }
 
@@ -109,7 +121,7 @@ func (r desk) onWho(ctx context.Context, _ control.Caller, body wire.Raw) (any, 
 	}
 	id := in.ID
 	if id.IsZero() {
-		m, err := r.ledger.Named(in.Name)
+		m, err := fresh(ctx, r.Registrar, func() (ledger.Member, error) { return r.ledger.Named(in.Name) })
 		if err != nil {
 			return nil, err
 		}
@@ -120,7 +132,7 @@ func (r desk) onWho(ctx context.Context, _ control.Caller, body wire.Raw) (any, 
 
 // principal returns what a receiver verifies about a principal.
 func (r desk) principal(ctx context.Context, id identity.ID) (control.Principal, error) {
-	m, err := r.ledger.Member(id)
+	m, err := fresh(ctx, r.Registrar, func() (ledger.Member, error) { return r.ledger.Member(id) })
 	if err != nil {
 		return control.Principal{}, err
 	}
@@ -136,7 +148,7 @@ func (r desk) onSender(ctx context.Context, _ control.Caller, body wire.Raw) (an
 	if err != nil {
 		return nil, err
 	}
-	m, err := r.ledger.Member(in.Principal)
+	m, err := fresh(ctx, r.Registrar, func() (ledger.Member, error) { return r.ledger.Member(in.Principal) })
 	if err != nil {
 		return nil, err
 	}

@@ -45,7 +45,7 @@ func (r desk) find(body wire.Raw) (ledger.Decision, error) {
 }
 
 func (r desk) onDecision(ctx context.Context, _ control.Caller, body wire.Raw) (any, error) {
-	d, err := r.find(body)
+	d, err := fresh(ctx, r.Registrar, func() (ledger.Decision, error) { return r.find(body) })
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +155,7 @@ func standing(d ledger.Decision, p consensus.Proposal) string {
 }
 
 func (r desk) onCertificate(ctx context.Context, from control.Caller, body wire.Raw) (any, error) {
-	d, err := r.find(body)
+	d, err := fresh(ctx, r.Registrar, func() (ledger.Decision, error) { return r.find(body) })
 	if err != nil {
 		return nil, err
 	}

@@ -16,7 +16,9 @@ import (
 
 // ErrForked is returned when the log does not continue what this node has signed before.
 var ErrForked = fault.New(fault.Superseded, "registrar: the registry does not continue the last head that this node signed").
-	WithHint("the data directory was restored from an older copy or damaged: recover it from the newest one")
+	WithHint("the data directory was restored from an older copy or damaged: recover it from the newest one; whatever " +
+		"becomes of it, save its file tightenings.cbor, and show it to the realm when that runs again: " +
+		"conclave cluster remind --from DATADIR/tightenings.cbor")
 
 // ErrDiverged is what stops a node whose state is not the one that a majority has.
 var ErrDiverged = fault.New(fault.Conflict, "registrar: a majority of the nodes has another state than this node").
@@ -45,7 +47,7 @@ type heads struct {
 	stale bool                 // last is of a size that the ledger has not reached since the start
 	liars map[identity.ID]bool // peers whose false head was kept since the start
 
-	asking sync.Mutex // one round at a time; who waits for it mostly finds its head signed
+	asking chan struct{} // holds one while a round runs; who waits for its end mostly finds its head signed
 	agreed atomic.Pointer[agreedHead]
 }
 
@@ -59,7 +61,7 @@ type agreedHead struct {
 // openHeads checks that the ledger continues the last head kept. A node of several may be behind it until the others
 // have told it what it missed; it signs nothing until then. One that is alone has nobody to tell it.
 func openHeads(keeper Keeper, p panel, alone bool, failed func(error), proof func(map[string][]byte)) (*heads, error) {
-	h := &heads{keeper: keeper, panel: p, failed: failed, proof: proof, liars: map[identity.ID]bool{}}
+	h := &heads{keeper: keeper, panel: p, failed: failed, proof: proof, liars: map[identity.ID]bool{}, asking: make(chan struct{}, 1)}
 	raw, err := keeper.Load()
 	if err != nil {
 		return nil, fmt.Errorf("registrar: last signed head: %w", err)
@@ -126,13 +128,17 @@ func (h *heads) own() ([]byte, audit.Head, error) {
 
 // current returns a head signed by a majority over at least the first least commands, by the roster in force, and its
 // size. Callers at the same time share one. If a majority signed another head of that size, this node fails with
-// [ErrDiverged]. Errors: [ErrMajority] and those of the keeper.
+// [ErrDiverged]. Errors: [ErrMajority], the context's and those of the keeper.
 func (h *heads) current(ctx context.Context, least uint64) ([]byte, uint64, error) {
 	if a := h.covering(least); a != nil {
 		return a.raw, a.size, nil
 	}
-	h.asking.Lock()
-	defer h.asking.Unlock()
+	select {
+	case h.asking <- struct{}{}:
+		defer func() { <-h.asking }()
+	case <-ctx.Done():
+		return nil, 0, ctx.Err()
+	}
 	if a := h.covering(least); a != nil {
 		return a.raw, a.size, nil
 	}

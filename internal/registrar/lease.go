@@ -4,11 +4,13 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
 	"github.com/seed-3e86d5b2/conclave/internal/planted"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
+	"github.com/seed-3e86d5b2/conclave/policy"
 )
 
 // ErrLease is returned by a node that has not heard from a majority for so long that it may not act on what it knows.
@@ -16,11 +18,14 @@ var ErrLease = fault.New(fault.Unreachable, "registrar: this node is cut off fro
 	WithHint("connect to another node; see which are up: conclave cluster members")
 
 // DefaultLease is how long a node acts on what it knows of the registry without a sign that a majority has applied what
-// it sent (DESIGN §8).
-const DefaultLease = 3 * time.Second
+// it sent (DESIGN §8), unless the policy says otherwise.
+const DefaultLease = policy.DefaultLease * time.Millisecond
 
-// renewals is how often a node renews within one lease.
+// renewals is how often a node renews within one lease, or within the default one if that is shorter.
 const renewals = 6
+
+// beat is how long one renewal may take, and the time in which there are so many of them.
+func (l *lease) beat() time.Duration { return min(l.length, DefaultLease) }
 
 // lease is how long this node may act on its replica. A realm of one node needs none. It is safe for concurrent use.
 type lease struct {
@@ -93,6 +98,13 @@ func (l *lease) left() time.Duration {
 	return max(l.until-l.now(), 0)
 }
 
+// begun reports whether the lease was ever held.
+func (l *lease) begun() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.timer != nil
+}
+
 // close stops the timer: no call of changed begins from now on.
 func (l *lease) close() {
 	l.mu.Lock()
@@ -109,12 +121,24 @@ func (r *Registrar) alone() bool {
 	return a.Number >= r.config.Roster && len(a.Nodes) == 1 && a.Nodes[0] == r.ID()
 }
 
-// door is whether clients are let in, as the enforcer was told last. The zero value is an open one.
+// doorway is whom the enforcer serves.
+type doorway int32
+
+const (
+	open       doorway = iota // everybody
+	shut                      // nobody
+	restricted                // those who were connected, with what is left to them
+)
+
+// door is how far clients are let in, as the enforcer was told last. The zero value is an open one.
 type door struct {
 	mu   sync.Mutex
-	shut bool
-	lone bool // the realm had no other node
+	at   atomic.Int32 // a doorway; changed under mu
+	lone bool         // the realm had no other node
 }
+
+// restricted reports whether those who were connected go on with what is left to them.
+func (d *door) restricted() bool { return doorway(d.at.Load()) == restricted }
 
 // widened notes whether this node is alone, and reports whether it was until now and is no more.
 func (d *door) widened(alone bool) bool {
@@ -128,7 +152,8 @@ func (d *door) widened(alone bool) bool {
 // timekeeper tells the time through the log, by which the node's lease is kept and deadlines pass.
 type timekeeper struct{ *Registrar }
 
-// attune opens or shuts the door by whether this node may serve now. Whoever calls it last leaves it right, however late.
+// attune opens, restricts or shuts the door by whether this node may serve now. Whoever calls it last leaves it right,
+// however late.
 func (r timekeeper) attune() {
 	e := r.enforcer.Load()
 	if e == nil {
@@ -136,17 +161,28 @@ func (r timekeeper) attune() {
 	}
 	r.door.mu.Lock()
 	defer r.door.mu.Unlock()
+	was, is := doorway(r.door.at.Load()), open
 	err := r.mayServe()
-	if shut := err != nil; shut == r.door.shut {
+	if err != nil {
+		is = r.without(was)
+	}
+	if was == is {
 		return
 	}
-	r.door.shut = err != nil
-	if err == nil {
+	r.door.at.Store(int32(is))
+	switch is {
+	case open:
 		(*e).Resume()
-		return
+	case restricted:
+		r.config.Logger.Warn("no lease: this node lets in nobody, and those connected do what is R0, until it hears from a majority")
+		(*e).Restrict(err)
+	default:
+		r.config.Logger.Warn("no lease: this node serves nobody until it hears from a majority")
+		(*e).Suspend(err)
 	}
-	r.config.Logger.Warn("no lease: this node serves nobody until it hears from a majority")
-	(*e).Suspend(err)
+	if is == restricted || was == restricted {
+		r.hints.again()
+	}
 }
 
 // mayServe returns nil if this node may act on its replica now.
@@ -160,7 +196,7 @@ func (r *Registrar) mayServe() error {
 // keepTime tells the time through the log again and again, which renews the lease, moves log time and shows the others
 // that this node follows. It does nothing while the node is alone or not yet one of those that count.
 func (r timekeeper) keepTime(ctx context.Context) {
-	every := time.NewTicker(r.lease.length / renewals)
+	every := time.NewTicker(r.lease.beat() / renewals)
 	defer every.Stop()
 	var under sync.WaitGroup // a node that hangs holds up one question, not the next renewal
 	defer under.Wait()
@@ -176,6 +212,9 @@ func (r timekeeper) keepTime(ctx context.Context) {
 			continue
 		}
 		r.attune() // the machine may have been suspended, and the lease's timer with it
+		if r.door.restricted() {
+			r.hints.again() // whoever missed it shall know
+		}
 		under.Go(func() { r.renewLease(ctx) })
 		if !gathered && r.mayServe() == nil {
 			under.Go(func() { whereabouts(r).gather(ctx) })
@@ -187,7 +226,8 @@ func (r timekeeper) keepTime(ctx context.Context) {
 	}
 }
 
-// headRounds is after how many renewals a node compares its state with the others': every 10 s.
+// headRounds is after how many renewals a node compares its state with the others': every 10 s, or oftener where the lease
+// is short.
 const headRounds = 20
 
 // counts reports whether this node is one of those whose majority decides.
@@ -198,7 +238,7 @@ func (r *Registrar) counts() bool {
 
 // renewLease tells the time and, once that is applied here, counts the lease from when it was sent.
 func (r timekeeper) renewLease(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, r.lease.length)
+	ctx, cancel := context.WithTimeout(ctx, r.lease.beat())
 	defer cancel()
 	sent := r.lease.now()
 	told, err := r.tellTime(ctx)
@@ -233,7 +273,7 @@ func (r timekeeper) tellTime(ctx context.Context) (int64, error) {
 // compareHeads has the others sign this node's newest head. If most of them know another one of that size, this node
 // stops: see [heads.current].
 func (r timekeeper) compareHeads(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, r.lease.length)
+	ctx, cancel := context.WithTimeout(ctx, r.lease.beat())
 	defer cancel()
 	if _, _, err := r.heads.current(ctx, r.ledger.Size()); err != nil {
 		r.config.Logger.Debug("head not signed by a majority", "code", string(fault.CodeOf(err)), "error", err)

@@ -32,7 +32,10 @@ type Enforcer interface {
 	Live(id identity.ID) int   // how many there are
 	// Suspend silences and disconnects everybody and admits nobody, until Resume: this node may not act on what it knows.
 	Suspend(why error)
-	Resume()
+	// Restrict admits nobody until Resume, as Suspend, but lets those that are connected go on with what their admission
+	// leaves them ([Admission.Restricted]), among themselves.
+	Restrict(why error)
+	Resume() // has everybody's rights as the ledger says
 }
 
 // Config of a registrar. It is not changed after [Open].
@@ -47,9 +50,10 @@ type Config struct {
 	OpenLog func(ctx context.Context, m consensus.Machine, realm func() *identity.Authority) (consensus.Log, error)
 	Peers   Peers         // the other nodes; nil where there will never be any
 	Seats   Keeper        // of the newest roster that this node has signed; required with Peers
+	Kept    Keeper        // of the tightenings in force, as registry.Kept; nowhere if nil
 	Roster  uint64        // number of the newest roster that this node knew before its start: by none before it acts alone
 	Cluster Cluster       // what the node knows of the others; required with Peers
-	Lease   time.Duration // [DefaultLease] if 0
+	Lease   time.Duration // the policy's if 0
 	Address func() string // where agents connect, for status
 	Monitor func() string // where metrics and health are served, for status; nowhere if nil or empty
 	Meter   Meter         // nobody is told if nil
@@ -78,6 +82,7 @@ type Registrar struct {
 	started    time.Time
 	ledger     *ledger.Ledger
 	log        consensus.Log
+	catching   *catching
 	clock      *watch
 	panel      panel
 	heads      *heads
@@ -118,7 +123,7 @@ func Open(ctx context.Context, config Config) (*Registrar, error) {
 		config.Cluster = noCluster{config}
 	}
 	if config.Lease == 0 {
-		config.Lease = DefaultLease
+		config.Lease = time.Duration(config.Policy.Lease.Millis()) * time.Millisecond
 	}
 	started := time.Now()
 	monotonic := func() time.Duration { return time.Since(started) }
@@ -134,10 +139,11 @@ func Open(ctx context.Context, config Config) (*Registrar, error) {
 		return nil, Unsigned(err)
 	}
 	r.panel = panel{signer: config.Signer, ledger: r.ledger, peers: config.Peers, least: config.Roster}
-	r.tickets = newTickets(r.panel, r.mayServe)
+	r.tickets = newTickets(r.panel, r.mayServe, r.door.restricted)
 	if r.log, err = config.OpenLog(ctx, r.ledger, r.ledger.Authority); err != nil {
 		return nil, err
 	}
+	r.catching = newCatching(r.log.Barrier)
 	if r.heads, err = openHeads(config.Keeper, r.panel, r.alone(), r.Fail, config.Cluster.Diverged); err != nil {
 		return nil, errors.Join(err, r.log.Close())
 	}
@@ -173,6 +179,9 @@ func (r *Registrar) Serve(conn bus.Conn, e Enforcer) (err error) {
 	}
 	r.running.Go(func() { consequences{r}.broadcast(loops) })
 	r.running.Go(func() { timekeeper{r}.watchDeadlines(loops) })
+	if r.config.Kept != nil {
+		r.running.Go(func() { (&memory{Registrar: r}).follow(loops) })
+	}
 	return nil
 }
 

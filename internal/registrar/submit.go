@@ -179,6 +179,7 @@ func logError(err error) error {
 var doors = map[registry.Type]audit.Door{
 	registry.TypeEnrol:   audit.Enrolling,
 	registry.TypeStatus:  audit.Quarantining,
+	registry.TypeRemind:  audit.Quarantining,
 	registry.TypePropose: audit.Proposing,
 	registry.TypeVote:    audit.Voting,
 	registry.TypeCommit:  audit.Voting,

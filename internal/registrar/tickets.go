@@ -18,6 +18,7 @@ import (
 type tickets struct {
 	panel panel
 	may   func() error // whether this node may vouch for anybody now
+	hands func() bool  // whether it hands on, although it may not, what it was given before
 
 	mu     sync.Mutex
 	kept   map[identity.ID]keptTicket
@@ -37,20 +38,21 @@ type ticketRound struct {
 	err  error
 }
 
-func newTickets(p panel, may func() error) *tickets {
+func newTickets(p panel, may func() error, hands func() bool) *tickets {
 	return &tickets{
-		panel: p, may: may, kept: map[identity.ID]keptTicket{}, asking: map[identity.ID]*ticketRound{},
+		panel: p, may: may, hands: hands, kept: map[identity.ID]keptTicket{}, asking: map[identity.ID]*ticketRound{},
 	}
 }
 
 // signTime bounds one collection of signatures.
 const signTime = 2 * time.Second
 
-// of returns a signed ticket on the principal, whatever its status. now is the node's clock in Unix milliseconds.
+// of returns a signed ticket on the principal, whatever its status. now is the node's clock in Unix milliseconds. A node
+// that may not vouch for anybody signs none; if it hands on what it has, that is a ticket which has not ended.
 // Errors: [ErrLease], [ErrMajority], ctx's, those of the ledger.
 func (t *tickets) of(ctx context.Context, id identity.ID, now int64) ([]byte, error) {
 	if err := t.may(); err != nil {
-		return nil, err
+		return t.earlier(id, now, err)
 	}
 	t.mu.Lock()
 	if k, ok := t.kept[id]; ok && now >= k.issued && now-k.issued < trust.MaxTicketLife/2 &&
@@ -73,6 +75,19 @@ func (t *tickets) of(ctx context.Context, id identity.ID, now int64) ([]byte, er
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+}
+
+// earlier returns the ticket on the principal that a majority signed before, while this node may not vouch for anybody.
+// The ticket ends when it says, for whoever gets it.
+func (t *tickets) earlier(id identity.ID, now int64, why error) ([]byte, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	k, ok := t.kept[id]
+	if !ok || !t.hands() || now < k.issued || now-k.issued >= trust.MaxTicketLife ||
+		k.roster != t.panel.ledger.Authority().Number {
+		return nil, why
+	}
+	return k.raw, nil
 }
 
 // collect has a ticket signed and ends the round. What changes meanwhile ends the ticket: see [tickets.forget].

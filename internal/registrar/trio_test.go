@@ -49,6 +49,7 @@ type seat struct {
 	lie      func(entry []byte) []byte // what its machine gets instead of an entry
 	disk     disk
 	seats    disk
+	kept     disk
 	trail    trail
 	evidence map[string][]byte
 	changes  int
@@ -88,11 +89,15 @@ func inTrio(t *testing.T, fn func(t *testing.T, w *trio)) {
 // inPreparedTrio prepares the nodes before they serve.
 func inPreparedTrio(t *testing.T, prepare func(w *trio), fn func(t *testing.T, w *trio)) {
 	t.Helper()
+	inTrioUnder(t, ledgertest.Preset(t, policy.Solo), prepare, fn)
+}
+
+// inTrioUnder has a policy other than the preset.
+func inTrioUnder(t *testing.T, rules policy.Policy, prepare func(w *trio), fn func(t *testing.T, w *trio)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(time.UnixMilli(ledgertest.Start))) // of the bubble's clock
-		w := &trio{
-			World: ledgertest.New(t, ledgertest.Preset(t, policy.Solo), 1, 3), t: t, network: membus.New(membus.Options{}),
-		}
+		w := &trio{World: ledgertest.New(t, rules, 1, 3), t: t, network: membus.New(membus.Options{})}
 		for i := range 3 {
 			w.at = append(w.at, w.open(i))
 		}
@@ -118,7 +123,7 @@ func (w *trio) open(i int) *seat {
 	w.t.Helper()
 	s := &seat{trio: w}
 	r, err := Open(w.t.Context(), Config{
-		Realm: w.Realm, Genesis: w.Genesis, Policy: w.Policy, Signer: w.Nodes[i], Keeper: &s.disk, Seats: &s.seats,
+		Realm: w.Realm, Genesis: w.Genesis, Policy: w.Policy, Signer: w.Nodes[i], Keeper: &s.disk, Seats: &s.seats, Kept: &s.kept,
 		Trail: &s.trail, Peers: s, Cluster: s, Address: func() string { return "localhost:4222" },
 		Logger: slog.New(slog.DiscardHandler),
 		Now: func() time.Time {
@@ -225,6 +230,7 @@ func (s *seat) Revoke(identity.ID) int                      { return 0 }
 func (s *seat) Refresh(identity.ID)                         {}
 func (s *seat) Live(identity.ID) int                        { return 0 }
 func (s *seat) Suspend(error)                               { s.say("nobody") }
+func (s *seat) Restrict(error)                              { s.say("restricted") }
 func (s *seat) Resume()                                     { s.say("everybody") }
 
 func (s *seat) say(who string) {
@@ -462,7 +468,9 @@ func TestDivergedNodeStopsWithEvidence(t *testing.T) {
 		if _, err := w.at[2].SignedHead(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		w.mu.Lock()
 		w.at[2].lie = otherCommand
+		w.mu.Unlock()
 		w.at[0].agent("bob")
 		time.Sleep(headRounds * DefaultLease / renewals * 2)
 		synctest.Wait()

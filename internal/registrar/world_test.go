@@ -29,6 +29,7 @@ type world struct {
 	t       *testing.T
 	r       *Registrar
 	disk    disk
+	kept    disk // of tightenings
 	trail   trail
 	network *membus.Network
 	offset  time.Duration // of the wall clock
@@ -54,7 +55,7 @@ func in(t *testing.T, fn func(t *testing.T, w *world)) {
 // open opens the registrar on what the disk holds.
 func (w *world) open() (err error) {
 	w.r, err = Open(w.t.Context(), Config{
-		Realm: w.Realm, Genesis: w.Genesis, Policy: w.Policy, Signer: w.Nodes[0], Keeper: &w.disk, Trail: &w.trail,
+		Realm: w.Realm, Genesis: w.Genesis, Policy: w.Policy, Signer: w.Nodes[0], Keeper: &w.disk, Kept: &w.kept, Trail: &w.trail,
 		OpenLog: w.disk.openLog, Address: func() string { return "localhost:4222" }, Logger: slog.New(slog.DiscardHandler),
 		Now: func() time.Time { return time.Now().Add(w.offset) },
 	})
@@ -155,6 +156,7 @@ func (nobody) Revoke(identity.ID) int { return 0 }
 func (nobody) Refresh(identity.ID)    {}
 func (nobody) Live(identity.ID) int   { return 0 }
 func (nobody) Suspend(error)          {}
+func (nobody) Restrict(error)         {}
 func (nobody) Resume()                {}
 
 // disk keeps head and log entries, as a node's disk does.
@@ -175,6 +177,8 @@ func (d *disk) Save(head []byte) error {
 		d.saving = nil
 		saving()
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if d.full != nil {
 		return d.full
 	}

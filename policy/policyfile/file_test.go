@@ -102,6 +102,12 @@ func TestEachFieldOverrides(t *testing.T) {
 		{"emergency: {deadline: 1m}", func(p *policy.Policy) { p.Emergency.Deadline = 60_000 }},
 		{"emergency: {window: 2m}", func(p *policy.Policy) { p.Emergency.Window = 120_000 }},
 		{"emergency: {review: 24h}", func(p *policy.Policy) { p.Emergency.Review = 86_400_000 }},
+		{"lease: {}", func(*policy.Policy) {}},
+		{"lease: {length: 3s}", func(*policy.Policy) {}},
+		{"lease: {end: stop}", func(*policy.Policy) {}},
+		{"lease: {length: 1500ms}", func(p *policy.Policy) { p.Lease.Length = 1500 }},
+		{"lease: {length: 1m}", func(p *policy.Policy) { p.Lease.Length = 60_000 }},
+		{"lease: {length: 3s, end: restrict}", func(p *policy.Policy) { p.Lease.Restrict = true }},
 		{"classes: {R0: {window: 1500ms}}", func(p *policy.Policy) { p.Classes[0].Window = 1500 }},
 	} {
 		want := preset(t, policy.Standard)
@@ -211,6 +217,10 @@ func random(t *testing.T, r *rand.Rand) policy.Policy {
 		}
 	}
 	need, caps, confidence, commits := 1+r.Uint64N(3), 400*r.Uint64N(2), 800*r.Uint64N(2), r.Int64N(2)
+	p.Lease.Restrict = r.IntN(2) == 0
+	if r.IntN(2) == 0 {
+		p.Lease.Length = policy.MinLease + r.Int64N(policy.MaxLease)
+	}
 	for i := range p.Classes {
 		p.Classes[i] = consensus.Rule{
 			Approvals: need, People: min(need, uint64(i)/3), Operators: r.Uint64N(2) * min(need, 1), Share: uint64(i) * 100,

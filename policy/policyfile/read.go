@@ -106,6 +106,7 @@ func (r *reader) policy(root *yaml.Node) (policy.Policy, error) {
 		{"classes", func(n *yaml.Node, path string) error { return r.classes(n, path, &p) }},
 		{"plain", patterns(&p.Plain)},
 		{"emergency", func(n *yaml.Node, path string) error { return r.emergency(n, path, &p) }},
+		{"lease", func(n *yaml.Node, path string) error { return r.lease(n, path, &p.Lease) }},
 	})
 }
 
@@ -283,6 +284,31 @@ func (r *reader) steps(n *yaml.Node, path string, k *policy.Kind) error {
 		k.Steps = append(k.Steps, s)
 	}
 	return nil
+}
+
+// What a node does when its lease has ended.
+const (
+	endsStopped    = "stop"
+	endsRestricted = "restrict"
+)
+
+func (r *reader) lease(n *yaml.Node, path string, l *policy.Lease) error {
+	length := l.Millis()
+	err := r.mapping(n, path, []field{
+		{"length", duration(&length)},
+		{"end", func(n *yaml.Node, path string) error {
+			s, err := text(n, path)
+			if err != nil || (s != endsStopped && s != endsRestricted) {
+				return refuse(n, path, "must be %s or %s", endsStopped, endsRestricted)
+			}
+			l.Restrict = s == endsRestricted
+			return nil
+		}},
+	})
+	if err == nil {
+		err = l.Set(length)
+	}
+	return err
 }
 
 func text(n *yaml.Node, path string) (string, error) {

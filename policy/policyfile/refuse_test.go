@@ -46,11 +46,14 @@ emergency:
   deadline: 15m
   window: 10m
   review: 24h
+lease:
+  length: 5s
+  end: restrict
 `
 
 func TestHonestFile(t *testing.T) {
 	p := parse(t, honest)
-	if p.Classes[2].Share != 500 || !p.Kinds[1].Deny || p.Levels[2].Rights.Rate != 600 || !p.PlainTopic("news") {
+	if p.Classes[2].Share != 500 || !p.Kinds[1].Deny || p.Levels[2].Rights.Rate != 600 || !p.PlainTopic("news") || p.Lease != (policy.Lease{Length: 5000, Restrict: true}) {
 		t.Errorf("%+v", p)
 	}
 }
@@ -181,6 +184,23 @@ func TestEachRefusalNamesItsLine(t *testing.T) {
 		{33, "  window: 16m", "emergency.window"},
 		{34, "  review: 73h", "emergency.review"},
 		{34, "  review: never", "emergency.review"},
+		{35, "leases:", ""},
+		{36, "  length: 5", "lease.length"},
+		{36, "  length: 0s", "lease.length"},
+		{36, "  length: 999ms", "lease.length"},
+		{36, "  length: 61s", "lease.length"},
+		{36, "  length: -3s", "lease.length"},
+		{36, "  length: 1500us", "lease.length"},
+		{36, "  length: soon", "lease.length"},
+		{36, "  length: [5s]", "lease.length"},
+		{36, "  time: 5s", "lease"},
+		{37, "  length: 5s", "lease.length"},
+		{37, "  end: go-on", "lease.end"},
+		{37, "  end: Stop", "lease.end"},
+		{37, "  end: ''", "lease.end"},
+		{37, "  end:", "lease.end"},
+		{37, "  end: true", "lease.end"},
+		{37, "  end: [stop]", "lease.end"},
 	} {
 		t.Run(fmt.Sprintf("%d %s", c.line, strings.TrimSpace(c.with)), func(t *testing.T) {
 			wantRefusal(t, replaced(c.line, c.with), c.line, c.path)
@@ -257,6 +277,8 @@ func TestFilesThatAreNoPolicy(t *testing.T) {
 		{"a bad second document", "preset: solo\n---\n]\n", 0, ""},
 		{"not YAML", "preset: solo\n\tloosen: 1\n", 0, ""},
 		{"not UTF-8", "preset: \xff\n", 0, ""},
+		{"a lease that is a time", "preset: solo\nlease: 5s\n", 2, "lease"},
+		{"a lease as a list", "preset: solo\nlease: [5s, stop]\n", 2, "lease"},
 		{"kinds as a mapping", "preset: solo\nkinds: {db.read: R0}\n", 2, "kinds"},
 		{"a kind that is a text", "preset: solo\nkinds:\n  - db.read\n", 3, "kinds[0]"},
 		{"a kind without a match", "preset: solo\nkinds:\n  - class: R1\n", 3, "kinds[0]"},
@@ -287,6 +309,7 @@ func TestFilesThatAreNoPolicy(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(honest))
 	f.Add([]byte("preset: solo\n"))
+	f.Add([]byte("preset: solo\nlease: {length: 1500ms, end: stop}\n"))
 	for _, name := range []string{policy.Solo, policy.Standard, policy.Strict} {
 		text, err := policyfile.Marshal(preset(f, name))
 		if err != nil {

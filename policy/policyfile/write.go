@@ -44,6 +44,7 @@ func Marshal(p policy.Policy) ([]byte, error) {
 	}
 	fmt.Fprintf(&b, plainTopics, list(p.Plain))
 	writeEmergency(&b, p.Emergency)
+	fmt.Fprintf(&b, leases, span(p.Lease.Millis()), leaseEnd(p.Lease))
 	return []byte(b.String()), nil
 }
 
@@ -137,6 +138,16 @@ func writeEmergency(b *strings.Builder, e *policy.Emergency) {
 		list(e.Kinds), e.People, span(e.Deadline), span(e.Window), span(e.Review))
 }
 
+const leases = `
+# For how long a node of several acts on its copy of the registry without a sign that a majority had it (1s to 60s; a
+# quarantine reaches agents at a node that is cut off when that has passed), and what it does then:
+#   stop      disconnects everybody
+#   restrict  admits nobody, and lets those that are connected go on with what is R0 by the list of kinds, nothing else
+lease:
+  length: %s
+  end: %s
+`
+
 func writeLevel(b *strings.Builder, level identity.Level, l policy.Level) {
 	fmt.Fprintf(b, "  %s: # %s", level, level.Word())
 	if level == identity.Quarantined {
@@ -156,6 +167,13 @@ func writeLevel(b *strings.Builder, level identity.Level, l policy.Level) {
 func writeLimits(b *strings.Builder, r trust.Rights) {
 	fmt.Fprintf(b, "    rate_per_minute: %d\n    max_payload_bytes: %d\n    propose: %t\n    weight: %d\n",
 		r.Rate, r.MaxPayload, r.Propose, r.Weight)
+}
+
+func leaseEnd(l policy.Lease) string {
+	if l.Restrict {
+		return endsRestricted
+	}
+	return endsStopped
 }
 
 func writeRule(b *strings.Builder, c consensus.Class, r consensus.Rule) {

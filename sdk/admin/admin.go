@@ -33,6 +33,8 @@ type Registry interface {
 	Plan(ctx context.Context, p policy.Policy, most int) ([]Planned, error)
 	// Submit hands in a signed command. The answer may be a refusal.
 	Submit(ctx context.Context, raw []byte) (registry.Answer, error)
+	// Remembered returns the tightenings that this principal keeps, as signed commands.
+	Remembered() ([][]byte, error)
 }
 
 // Known is as whom an operator acts, and what it has verified of the realm.

@@ -157,6 +157,9 @@ func (d *door) Refresh(id identity.ID) {
 // Suspend implements [registrar.Enforcer]. A realm of one node never loses its lease.
 func (d *door) Suspend(error) {}
 
+// Restrict implements [registrar.Enforcer]. See Suspend.
+func (d *door) Restrict(error) {}
+
 // Resume implements [registrar.Enforcer].
 func (d *door) Resume() {}
 
