@@ -27,6 +27,12 @@ func play(role string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	switch as, rest, _ := strings.Cut(capability, "@"); as {
+	case voting:
+		return playVoter(ctx, a)
+	case using:
+		return playUser(ctx, a, rest)
+	}
 	err = sdk.Handle(a, capability, func(_ context.Context, r *sdk.Request[text]) (text, error) {
 		fmt.Println("handled", r.From.Name, r.Data.Text)
 		return text{strings.ToUpper(r.Data.Text) + " for " + r.From.Name}, nil

@@ -4,6 +4,7 @@ package planted_test
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -47,9 +48,10 @@ func grow(t *testing.T) *trio {
 		Policy: rules, Roots: []identity.ID{signer.ID()}, Place: place, Nonce: [16]byte{1}, Now: time.Now().UnixMilli(),
 	}
 	r := &trio{t: t, signer: signer, nodes: make([]*node.Node, 3)}
+	base := t.TempDir() // before the cleanup is asked for: the nodes end first, and then their files
 	t.Cleanup(r.close)
 	for i := range r.nodes {
-		r.dirs = append(r.dirs, filepath.Join(t.TempDir(), "node"))
+		r.dirs = append(r.dirs, filepath.Join(base, fmt.Sprint("node-", i+1)))
 		if i == 0 {
 			if _, err := node.Init(r.dirs[0], plan); err != nil {
 				t.Fatal(err)

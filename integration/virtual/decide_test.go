@@ -21,6 +21,7 @@ import (
 func (c *client) decide() {
 	now := time.Now().UnixMilli()
 	p := consensus.Proposal{
+		Version:  consensus.FormatVersion,
 		Proposer: c.worker.ID(), Executor: c.worker.ID(), Store: ledgertest.Store, Nonce: c.nonce(), Issued: now,
 		Expires: now + time.Hour.Milliseconds(), Action: consensus.Action{Kind: "process.exec", Target: fmt.Sprint("thing/", now)},
 	}
@@ -69,7 +70,7 @@ func (c *client) complain(err error) {
 func (c *client) cast(o consensus.Opening, vote consensus.Vote) bool {
 	root := c.world.Roots[0]
 	raw, err := root.Sign(c.world.Realm, consensus.Ballot{
-		Proposal: o.Proposal, Action: o.Action, Opening: o.Digest(), Voter: root.ID(), Vote: vote, Confidence: 1000,
+		Version: consensus.FormatVersion, Sequence: 1, Proposal: o.Proposal, Action: o.Action, Opening: o.Digest(), Voter: root.ID(), Vote: vote, Confidence: 1000,
 		Issued: time.Now().UnixMilli(),
 	})
 	if err != nil {
