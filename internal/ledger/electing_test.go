@@ -111,11 +111,40 @@ func TestSilencedVoters(t *testing.T) {
 		}, true},
 		{"revoked by one", func(s standardRealm, clerk identity.ID) {
 			s.Must(s.a, registry.TypeStatus, revoke(clerk))
+		}, true},
+		{"revoked by as many as loosen", func(s standardRealm, clerk identity.ID) {
+			s.Must(s.a, registry.TypeStatus, revoke(clerk), s.b)
+		}, false},
+		{"revoked by one, a day ago", func(s standardRealm, clerk identity.ID) {
+			s.Must(s.a, registry.TypeStatus, revoke(clerk))
+			s.Tick(day)
+		}, false},
+		{"lowered by one", func(s standardRealm, clerk identity.ID) {
+			s.Must(s.a, registry.TypeLevel, setLevel(clerk, identity.Apprentice))
+		}, true},
+		{"lowered by one, and again, a day after the first", func(s standardRealm, clerk identity.ID) {
+			s.Must(s.a, registry.TypeLevel, setLevel(clerk, identity.Apprentice))
+			s.Tick(day - 1)
+			s.Must(s.a, registry.TypeLevel, setLevel(clerk, identity.Observer))
+			s.Tick(1)
+		}, false},
+		{"lowered by as many as loosen", func(s standardRealm, clerk identity.ID) {
+			s.Must(s.a, registry.TypeLevel, setLevel(clerk, identity.Apprentice), s.b)
+		}, false},
+		{"lowered by one, and confirmed by as many as loosen", func(s standardRealm, clerk identity.ID) {
+			s.Must(s.a, registry.TypeLevel, setLevel(clerk, identity.Apprentice))
+			s.Must(s.a, registry.TypeLevel, setLevel(clerk, identity.Apprentice), s.b)
+		}, false},
+		{"its person quarantined by one", func(s standardRealm, clerk identity.ID) {
+			s.Must(s.a, registry.TypeStatus, quarantine(member(t, s.World, clerk).Operator))
+		}, true},
+		{"its person quarantined by as many as loosen", func(s standardRealm, clerk identity.ID) {
+			s.Must(s.a, registry.TypeStatus, quarantine(member(t, s.World, clerk).Operator), s.b)
 		}, false},
 		{"by one, at a level that does not vote", func(s standardRealm, clerk identity.ID) {
 			s.Must(s.a, registry.TypeLevel, setLevel(clerk, identity.Apprentice))
 			s.Must(s.a, registry.TypeStatus, quarantine(clerk))
-		}, false},
+		}, true},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			s, _, clerk := fourth(t)

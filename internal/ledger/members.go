@@ -190,6 +190,7 @@ func setLevel(s *state, o *order) (any, error) {
 		m.Raised = append(m.Raised[:len(m.Raised):len(m.Raised)], Signed{o.raw, o.leaf.Index})
 	}
 	s.noteLevel(m, o, body.Level)
+	s.noteBefore(m, o, body.Level)
 	m.Level, m.Reason = body.Level, body.Reason
 	change := s.touch(m, o)
 	s.withdraw(o, m, change)

@@ -144,15 +144,17 @@ func openingOf(s *state, o *order, p consensus.Proposal, id wire.Digest) (consen
 func electorateOf(s *state, opening consensus.Opening, p consensus.Proposal) []consensus.Voter {
 	var voters []consensus.Voter
 	for _, m := range s.members {
-		weight, silenced := weightOf(s, m), false
-		if weight == 0 && silencedLately(s, m) {
-			weight, silenced = s.policy.Rights(m.Level).Weight, true
+		weight, level, silenced := weightOf(s, m), m.Level, false
+		if weight == 0 {
+			if level, silenced = silencedLately(s, m); silenced {
+				weight = s.policy.Rights(level).Weight
+			}
 		}
 		if weight == 0 || excluded(opening, p, m) {
 			continue
 		}
 		voters = append(voters, consensus.Voter{
-			ID: m.ID, Key: m.Key, Operator: m.Operator, Level: uint64(m.Level), Weight: weight, Family: m.Family,
+			ID: m.ID, Key: m.Key, Operator: m.Operator, Level: uint64(level), Weight: weight, Family: m.Family,
 			Calibration: calibrationOf(m), Silenced: silenced,
 		})
 	}
@@ -198,16 +200,42 @@ func weightOf(s *state, m *Member) uint64 {
 	return s.policy.Rights(m.Level).Weight
 }
 
-// silenceLasts is how long a quarantine by few operators leaves an agent's weight in electorates, in milliseconds of log
+// silenceLasts is how long what few operators have tightened leaves an agent's weight in electorates, in milliseconds of log
 // time: nobody shrinks an electorate in order to win in it.
 const silenceLasts = 24 * 60 * 60 * 1000
 
-// silencedLately reports whether an agent of an active operator was quarantined lately by fewer operators than must sign
-// what loosens.
-func silencedLately(s *state, m *Member) bool {
+// silencedLately returns the level at which an agent without a vote is still counted, because fewer operators than must sign
+// what loosens have lately quarantined, revoked or lowered it, or confined its operator.
+func silencedLately(s *state, m *Member) (identity.Level, bool) {
 	operator := s.members[m.Operator]
-	return m.ID.Role() == identity.Agent && m.Status == trust.Quarantined && m.StatusSigners < s.policy.Loosen &&
-		s.now-m.StatusAt < silenceLasts && operator != nil && operator.Status == trust.Active
+	if m.ID.Role() != identity.Agent || operator == nil {
+		return 0, false
+	}
+	few := func(at int64, signers uint64) bool { return signers < s.policy.Loosen && s.now-at < silenceLasts }
+	for _, confined := range []*Member{m, operator} {
+		if confined.Status != trust.Active && !few(confined.StatusAt, confined.StatusSigners) {
+			return 0, false
+		}
+	}
+	if m.Before > m.Level && s.policy.Rights(m.Level).Weight == 0 && few(m.BeforeAt, m.BeforeSigners) {
+		return m.Before, true
+	}
+	return m.Level, true
+}
+
+// noteBefore is called before the level changes: it notes the level that a lowering takes away, as of the first of several
+// within the time that it counts on.
+func (s *state) noteBefore(m *Member, o *order, level identity.Level) {
+	signers := uint64(len(o.signers))
+	fresh := m.Before > m.Level && s.now-m.BeforeAt < silenceLasts
+	switch {
+	case level > m.Level:
+		m.Before, m.BeforeAt, m.BeforeSigners = 0, 0, 0
+	case level < m.Level && !fresh:
+		m.Before, m.BeforeAt, m.BeforeSigners = m.Level, s.now, signers
+	case fresh:
+		m.BeforeSigners = max(m.BeforeSigners, signers)
+	}
 }
 
 func (s *state) decision(id wire.Digest) (*Decision, error) {

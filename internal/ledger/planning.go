@@ -137,6 +137,9 @@ func (c candidate) count(d *Decision, p consensus.Proposal, r Ruling) (consensus
 	return state, ""
 }
 
+// longest is how long after its opening a decision can be acted on, and more, in milliseconds.
+const longest = 2*consensus.MaxDeadline + 2*consensus.MaxWindow
+
 // sum returns what the candidate would have summed up when the decision was opened, by how the earlier ones ended.
 func (c candidate) sum(d *Decision, p consensus.Proposal) uint64 {
 	pattern, window, summed := c.policy.Summed(p.Action)
@@ -146,12 +149,13 @@ func (c candidate) sum(d *Decision, p consensus.Proposal) uint64 {
 	sum := amountOf(p)
 	for i := range c.earlier {
 		e := &c.earlier[i]
-		if e.Opening.Opened <= d.Opening.Opened-window {
+		if e.Opening.Opened <= d.Opening.Opened-window-longest {
 			break
 		}
 		q := e.proposal()
 		other, _, ok := c.policy.Summed(q.Action)
-		if ok && other == pattern && e.Opening.Operator == d.Opening.Operator && q.Action.Target == p.Action.Target {
+		together := q.Action.Target == p.Action.Target || roams(p) || roams(q)
+		if ok && other == pattern && e.Opening.Operator == d.Opening.Operator && together && e.last() > d.Opening.Opened-window {
 			sum = plus(sum, e.counts())
 		}
 	}

@@ -89,7 +89,13 @@ func remind(s *state, o *order) (any, error) {
 	}
 	change := result.(registry.Change)
 	s.answered(in, change)
-	return registry.Reminded{News: true, Change: change}, nil
+	reminded := registry.Reminded{News: true, Change: change}
+	for _, id := range s.change.Decisions { // those that ended by it: what shows that is the reminder's leaf
+		if d := s.decisions[id]; d.Decided == leafOf(in, change) {
+			d.Decided = leafOf(o, reminded)
+		}
+	}
+	return reminded, nil
 }
 
 // tightening are the types that a reminder may show, with what executes them.

@@ -60,7 +60,7 @@ func cancellable(s *state, d *Decision, p consensus.Proposal) error {
 
 var (
 	errJudge = fault.New(fault.Denied, "ledger: not who settles this decision").
-			WithHint("a root operator or the proposer's operator settles it, who has not voted on it and does not execute it")
+			WithHint("a root operator or the proposer's operator settles it, who neither voted on it nor has an agent that did, does not execute it and does not gain from it")
 	errUnsettled = fault.New(fault.Pending, "ledger: nothing has come of the decision yet").
 			WithHint("settle it once it was acted on, or its time is over")
 )
@@ -98,7 +98,9 @@ func settle(s *state, o *order) (any, error) {
 	return body, nil
 }
 
-// judge refuses who may not settle a decision: whoever had a part in it.
+// judge refuses who may not settle a decision: whoever had a part in it, or would score its own agents. Once the review of an
+// emergency is overdue, as many operators as loosen may make it together, whatever part they had: they could change the
+// policy as well.
 func judge(s *state, o *order, d *Decision, ballots []consensus.Ballot) error {
 	if err := o.operator(); err != nil {
 		return err
@@ -106,12 +108,29 @@ func judge(s *state, o *order, d *Decision, ballots []consensus.Ballot) error {
 	switch {
 	case !slices.Contains(s.authority.Roots, o.Author) && o.Author != d.Opening.Operator:
 		return fmt.Errorf("%w: neither a root nor the proposer's operator", errJudge)
+	case d.Opening.Emergency && s.loosen(o) == nil && overdue(s, d):
+		return nil // else it might be that nobody ever can, who was left out of it
 	case o.Author == d.proposal().Executor:
 		return fmt.Errorf("%w: it executes it", errJudge)
-	case slices.ContainsFunc(ballots, func(b consensus.Ballot) bool { return b.Voter == o.Author }):
-		return fmt.Errorf("%w: it has voted on it", errJudge)
+	case d.proposal().Gains(o.Author):
+		return fmt.Errorf("%w: it gains from it", errJudge)
+	case slices.ContainsFunc(ballots, func(b consensus.Ballot) bool { return s.operatorOf(b.Voter) == o.Author }):
+		return fmt.Errorf("%w: it has voted on it, or an agent of its has", errJudge)
 	}
 	return nil
+}
+
+// overdue reports whether an emergency's review is, so that there are no others until it was made.
+func overdue(s *state, d *Decision) bool {
+	return slices.ContainsFunc(s.reviews(), func(r Review) bool { return r.Decision == d.ID && r.Over })
+}
+
+// operatorOf returns who answers for a member: of an operator, itself.
+func (s *state) operatorOf(id identity.ID) identity.ID {
+	if m, ok := s.members[id]; ok {
+		return m.Operator
+	}
+	return identity.ID{}
 }
 
 // turnedOut refuses decisions of which nobody can know yet what comes of them, or nothing ever will.

@@ -139,7 +139,7 @@ func TestCancelledAmounts(t *testing.T) {
 	if third := c.batch(4); third.Sum != 10 || third.Class != consensus.R1 {
 		t.Errorf("got %+v", third)
 	}
-	c.Tick(hour) // all that is too long ago
+	c.Tick(hour + 15*minute) // all that is too long ago, and so is the time in which it could be done
 	p := c.approve(c.batch(2, func(p *consensus.Proposal) {
 		p.Permit = &consensus.Permit{Uses: 4, Until: p.Issued + hour}
 	}))

@@ -45,6 +45,11 @@ type Member struct {
 	Settlements   uint64 `cbor:"24,keyasint,omitempty"` // ballots of it that were scored
 	ErrorSum      uint64 `cbor:"25,keyasint,omitempty"` // their squared errors, in millionths
 
+	// What a lowering by fewer operators than loosen took away counts on for a while, silenced: see silencedLately.
+	Before        identity.Level `cbor:"26,keyasint,omitempty"` // its level before; 0: nothing was taken away so
+	BeforeAt      int64          `cbor:"27,keyasint,omitempty"` // log time of the lowering
+	BeforeSigners uint64         `cbor:"28,keyasint,omitempty"` // active operators that signed it
+
 	Tightened // kept from feature level 2 on
 }
 

@@ -89,9 +89,13 @@ func TestSumsOfWhatHasEnded(t *testing.T) {
 	wantSum(t, b.pay(b.worker, "shop", 1), 5, consensus.R1)
 	b.Tick(44*minute - 1) // silence ends another
 	wantSum(t, b.pay(b.worker, "shop", 1), 5, consensus.R1)
-	b.Tick(1) // the first is an hour old
-	wantSum(t, b.pay(b.worker, "shop", 1), 5, consensus.R1)
-	b.Tick(60 * minute)
+	b.Tick(1) // the first is an hour old, and might have been done until 15 minutes later
+	wantSum(t, b.pay(b.worker, "shop", 1), 6, consensus.R1)
+	b.Tick(15*minute - 1)
+	wantSum(t, b.pay(b.worker, "shop", 1), 7, consensus.R1)
+	b.Tick(1)
+	wantSum(t, b.pay(b.worker, "shop", 1), 7, consensus.R1)
+	b.Tick(75 * minute)
 	wantSum(t, b.pay(b.worker, "shop", 1), 1, consensus.R1)
 }
 
@@ -136,9 +140,13 @@ func TestSumsAreCounts(t *testing.T) {
 		b.Tick(random.Int64N(4 * minute))
 		want := uint64(0)
 		for _, d := range b.Ledger.Decisions() {
-			open := d.Verdict.State == consensus.Open || d.Verdict.State == consensus.Approved
+			last := d.Verdict.Until
+			if d.Used() > 0 {
+				last = d.Uses[0].Consumption.At
+			}
+			counts := d.Verdict.State == consensus.Open || d.Verdict.State == consensus.Approved && last > b.Now-60*minute
 			p := parsed(t, d.Proposal)
-			if open && d.Opening.Operator == people[i].ID() && p.Action.Target == target && d.Opening.Opened > b.Now-60*minute {
+			if counts && d.Opening.Operator == people[i].ID() && p.Action.Target == target {
 				want += max(p.Action.Amount, 1)
 			}
 		}
@@ -153,7 +161,9 @@ func TestSumsAreCounts(t *testing.T) {
 		if o.Sum != want+max(amount, 1) {
 			t.Fatalf("got %d, want %d", o.Sum, want+max(amount, 1))
 		}
-		switch random.IntN(4) {
+		switch random.IntN(5) {
+		case 4:
+			b.Consume(agents[i], o) // if it is decided alone
 		case 0:
 			b.Cast(people[(i+1)%3], o, consensus.Reject)
 		case 1:
@@ -175,7 +185,7 @@ func TestSumsUnderAnotherPolicy(t *testing.T) {
 	p := bankPolicy(t)
 	i := slices.IndexFunc(p.Kinds, func(k policy.Kind) bool { return k.Pattern == "pay.*" })
 	p.Kinds[i].Pattern, p.Kinds[i].Window = "pay.bill", 120*minute
-	b.Tick(61 * minute)
+	b.Tick(76 * minute)
 	wantSum(t, b.pay(b.worker, "shop", 10), 10, consensus.R1)
 	wantCode(t, b.PutPolicy(p, b.a, b.b), "")
 	wantSum(t, b.pay(b.worker, "shop", 1), 71, consensus.R1)

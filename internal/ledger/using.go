@@ -45,6 +45,7 @@ func consume(s *state, o *order) (any, error) {
 		Proposal: d.ID, Executor: o.Author, Store: body.Store, Use: d.Used() + 1, At: s.now, Action: action,
 	}
 	d.Uses = append(d.Uses[max(0, len(d.Uses)-keptUses+1):], Use{Consumption: c, Claimed: leafOf(o, c)})
+	s.recount(d)
 	s.change.Decisions = append(s.change.Decisions, d.ID)
 	return c, nil
 }

@@ -149,7 +149,8 @@ func (s *state) revealable(d *Decision, u urn, body registry.Cast, b consensus.B
 }
 
 // equivocate voids what a voter signed twice over, in an open decision, and quarantines it, in any. The proof is its own
-// signature, so anybody can bring it, once.
+// signature, so anybody can bring it, once. Of a key that it has changed since, it is no proof of who signed: whoever stole
+// an old key could have anybody quarantined, once for each decision of its time.
 func equivocate(s *state, o *order) (any, error) {
 	body, err := registry.Body[registry.Equivocate](o.Command)
 	if err != nil {
@@ -171,11 +172,12 @@ func equivocate(s *state, o *order) (any, error) {
 		return nil, err
 	}
 	d.Contradicted = append(d.Contradicted, id)
-	if m.Status == trust.Active && (id.Role() == identity.Agent || !lastOperators(s, m)) {
+	voter, _ := d.Opening.Voter(id)
+	if m.Key == voter.Key && m.Status == trust.Active && (id.Role() == identity.Agent || !lastOperators(s, m)) {
 		m.Status, m.StatusAt = trust.Quarantined, s.now
 		m.Reason = fmt.Sprintf("equivocation in decision %s", d.ID)
 	}
-	if m.Status == trust.Quarantined {
+	if m.Key == voter.Key && m.Status == trust.Quarantined {
 		m.StatusSigners = wire.MaxCosigners
 	}
 	change := s.touch(m, o)
@@ -189,8 +191,10 @@ func equivocate(s *state, o *order) (any, error) {
 	return change, nil
 }
 
-// withdraw voids what a member, and its agents if it is an operator, have said in open decisions if they have no weight any
-// more, for good, and ends those that cannot be approved then. Result is the order's.
+// withdraw takes their votes in open decisions from a member, and its agents if it is an operator, if they have no weight any
+// more, for good, and ends the decisions that cannot be approved then. An approval counts for nothing then; a rejection or
+// abstention that came before stays in the way: else whoever quarantines those who doubt would make a majority. Result is the
+// order's.
 func (s *state) withdraw(o *order, m *Member, result any) {
 	var lost []identity.ID
 	for id, other := range s.members {
@@ -203,13 +207,14 @@ func (s *state) withdraw(o *order, m *Member, result any) {
 	}
 	slices.SortFunc(lost, identity.ID.Compare)
 	for _, d := range s.openDecisions() {
-		before := len(d.Void)
-		for _, id := range lost {
-			if d.votes(id) && !d.void(id) {
-				d.Void = append(d.Void, id)
-			}
+		affected := slices.DeleteFunc(slices.Clone(lost), func(id identity.ID) bool { return !d.votes(id) || d.void(id) })
+		if len(affected) == 0 {
+			continue
 		}
-		if len(d.Void) > before {
+		doubting := d.doubting()
+		affected = slices.DeleteFunc(affected, func(id identity.ID) bool { return slices.Contains(doubting, id) })
+		if len(affected) > 0 {
+			d.Void = append(d.Void, affected...)
 			s.failFast(o, d, result)
 		}
 	}
@@ -219,6 +224,17 @@ func (s *state) withdraw(o *order, m *Member, result any) {
 func (d *Decision) votes(id identity.ID) bool {
 	i, found := slices.BinarySearchFunc(d.Opening.Voters, id, func(v consensus.Voter, id identity.ID) int { return v.ID.Compare(id) })
 	return found && !d.Opening.Voters[i].Silenced
+}
+
+// doubting returns whose ballots are in and say no, or that they do not know.
+func (d *Decision) doubting() []identity.ID {
+	var ids []identity.ID
+	for _, b := range claimedBallots(d) {
+		if b.Vote == consensus.Reject || b.Vote == consensus.Abstain {
+			ids = append(ids, b.Voter)
+		}
+	}
+	return ids
 }
 
 // failFast counts an open decision again whose voters became fewer, and ends it if it cannot be approved any more. What it

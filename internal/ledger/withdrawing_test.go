@@ -22,7 +22,7 @@ func decision(t testing.TB, s standardRealm, o consensus.Opening) ledger.Decisio
 	return d
 }
 
-// Whoever loses its weight while a decision is open loses its ballot on it, for good; its weight stays.
+// Whoever loses its weight while a decision is open loses its vote on it, for good; its weight stays.
 func TestVotersWithdrawnMidVote(t *testing.T) {
 	for _, row := range []struct {
 		name string
@@ -48,7 +48,7 @@ func TestVotersWithdrawnMidVote(t *testing.T) {
 		}, 1},
 		{"a person quarantined, and its agent with it", func(s standardRealm, d, clerk identity.Signer) {
 			s.Must(s.a, registry.TypeStatus, quarantine(d.ID()))
-		}, 2},
+		}, 1}, // what the person abstained from stays in the way
 		{"somebody without a vote", func(s standardRealm, d, clerk identity.Signer) {
 			s.Must(d, registry.TypeStatus, quarantine(s.worker.ID()))
 		}, 0},
