@@ -341,6 +341,11 @@ func (p agentCommands) grant() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if family != "" {
+				if err := asUsage(identity.CheckCapability(family)); err != nil {
+					return err
+				}
+			}
 			who, err := s.who(ctx, args[0])
 			if err != nil {
 				return err

@@ -37,6 +37,8 @@ func TestExplain(t *testing.T) {
 			"make " + alice.ID().String() + `, called "\x1b[2J", an operator`},
 		{"grant", registry.TypeGrant, registry.Grant{Principal: agent, Serves: []string{"a.*", "b"}},
 			"let " + agent.String() + " serve: a.* b"},
+		{"grant with a family", registry.TypeGrant, registry.Grant{Principal: agent, Serves: []string{}, Family: "a\x1bb"},
+			"let " + agent.String() + ` serve: -; its model family: a\x1bb`},
 	} {
 		c, err := registry.New(alice.ID(), row.typ, row.body, [16]byte{1}, 1)
 		if err != nil {

@@ -30,8 +30,9 @@ func (p decisionCommands) propose() *cobra.Command {
 		Use: "propose KIND", Short: "Ask that an action be decided", Args: cobra.ExactArgs(1),
 		Long: "Ask that an action be decided, to be done by you. KIND is named like a capability, as db.migrate; a kind that\n" +
 			"the policy does not name is R3, the highest class. With --key the same key again is the same decision.\n\n" +
-			"--uses makes it a permit: one decision for so many actions of this kind, until --until. Parameters named by\n" +
-			"--open may then differ, as far as their values match the pattern: a text, or the beginning of one and a star.\n\n" +
+			"--uses makes it a permit: one decision for so many actions of this kind, until --until. --open leaves a\n" +
+			"parameter open that --param does not fix: each of its values matches a pattern that is given for it, which is\n" +
+			"a text, or the beginning of one and a star.\n\n" +
 			"--emergency asks by the policy's emergency rule: people decide, at once and alone, on the few kinds that the\n" +
 			"policy lists, and a root reviews it afterwards (decision settle).",
 		Example: "  conclave decision propose db.migrate --target prod --param file=0042.sql --reason 'adds a column' --wait\n" +
@@ -46,7 +47,9 @@ func (p decisionCommands) propose() *cobra.Command {
 			s.changes()
 			d, err := s.Propose(asking, proposal)
 			if err != nil {
-				return err
+				return advised(typed(err), map[fault.Code]string{
+					fault.Denied: "see what the policy allows: conclave policy show; and your level: conclave trust show NAME",
+				})
 			}
 			if f.wait {
 				return s.wait(ctx, d, f.out)
@@ -174,6 +177,9 @@ func parseClass(text string) (sdk.Class, error) {
 	return class, asUsage(err)
 }
 
+// recuse is the vote that is never secret.
+const recuse = "recuse"
+
 // decisionVote returns the command that casts one kind of vote.
 func (p decisionCommands) vote(verb, short string, vote func(reason string) ballot.Vote) *cobra.Command {
 	var reason string
@@ -183,6 +189,9 @@ func (p decisionCommands) vote(verb, short string, vote func(reason string) ball
 		Long:    short + ". The ballot is signed over exactly the action that is shown before.",
 		Example: "  conclave decision " + verb + " 1a2b3c4d --reason 'checked with the owner'",
 		RunE: p.connected(0, func(ctx context.Context, s session, args []string) error {
+			if sure < 500 || sure > 1000 {
+				return usage("--confidence is 500 to 1000, in per mille, not %d; who thinks it wrong rejects", sure)
+			}
 			asking, cancel := soon(ctx)
 			defer cancel()
 			v, err := s.view(asking, args[0])
@@ -194,7 +203,7 @@ func (p decisionCommands) vote(verb, short string, vote func(reason string) ball
 			if err := s.confirm(verb + " exactly this?"); err != nil {
 				return err
 			}
-			state, err := s.cast(ctx, v, vote(reason).Confident(sure))
+			state, err := s.cast(ctx, v, vote(reason).Confident(sure), verb == recuse)
 			if err != nil {
 				return advised(err, map[fault.Code]string{
 					fault.Denied:  "see who may vote on it: conclave decision show " + short16(v.ID),
@@ -203,9 +212,9 @@ func (p decisionCommands) vote(verb, short string, vote func(reason string) ball
 				})
 			}
 			doc := map[string]string{
-				"id": v.ID.String(), "vote": verb, "state": state.String(), "action_digest": v.ActionHash.String(),
+				"id": v.ID.String(), "vote": verb, "state": state, "action_digest": v.ActionHash.String(),
 			}
-			return s.emit(doc, textLine(fmt.Sprintf("%s cast on %s: %s", verb, short16(v.ID), state)))
+			return s.emit(doc, textLine(fmt.Sprintf("%s cast on %s: %s", verb, short16(v.ID), visible(state))))
 		}),
 	}
 	c.Flags().StringVar(&reason, "reason", "", "why, for the record")
@@ -213,31 +222,31 @@ func (p decisionCommands) vote(verb, short string, vote func(reason string) ball
 	return c
 }
 
-// cast votes and, where the ballot is secret, stays until it is revealed: a ballot that nobody reveals is silence.
-func (s session) cast(ctx context.Context, v ballot.View, vote ballot.Vote) (consensus.State, error) {
+// cast votes and, where the ballot is secret, stays until it is revealed: a ballot that nobody reveals is silence. It returns
+// where the decision stands.
+func (s session) cast(ctx context.Context, v ballot.View, vote ballot.Vote, open bool) (string, error) {
 	casting, cancel := soon(ctx)
 	defer cancel()
 	state, err := s.Ballots().Vote(casting, v, vote)
-	if err != nil || !v.Secret || s.ID().Role() != identity.Agent {
-		return state, err
+	if err != nil || open || state != consensus.Open || !v.Secret || s.ID().Role() != identity.Agent {
+		return state.String(), err
 	}
 	s.say("committed; the ballot stays secret until the others have committed to theirs, by %s at the latest", moment(v.CommitsUntil))
 	revealing, cancel := s.within(ctx, 0)
 	defer cancel()
-	if err := s.Ballots().Reveal(revealing, v.ID); err != nil {
-		return state, err
+	if err := s.Ballots().Reveal(revealing, v.ID); fault.CodeOf(err) == fault.Pending {
+		return "", &fault.Error{
+			Code: fault.Pending, Message: "the ballot is committed to, and not revealed yet", Err: err,
+			Hint: "unrevealed it is silence; this agent reveals it while it is connected, as by: conclave inbox --watch; it has until " +
+				moment(v.RevealsUntil),
+		}
+	} else if err != nil {
+		return "", err
 	}
 	asking, cancel := soon(ctx)
 	defer cancel()
-	if v, err = s.Ballots().View(asking, v.ID.String()); err != nil {
-		return state, err
-	}
-	for _, ended := range []consensus.State{consensus.Approved, consensus.Rejected, consensus.Expired, consensus.Cancelled, consensus.Superseded} {
-		if ended.String() == v.State {
-			return ended, nil
-		}
-	}
-	return state, nil
+	v, err = s.Ballots().View(asking, v.ID.String())
+	return v.State, err
 }
 
 // picked fetches the decision that was typed, shows it, and asks whether to go on.
@@ -268,9 +277,9 @@ func (p decisionCommands) cancel() *cobra.Command {
 			}
 			if err := d.Cancel(ctx, reason); err != nil {
 				return advised(err, map[fault.Code]string{
-					fault.Denied:   "its operator can, or conclave decision reject; see who it is: conclave decision show " + short16(d.ID()),
-					fault.Spent:    "see how it ended: conclave decision show " + short16(d.ID()),
-					fault.Rejected: "see how it ended: conclave decision show " + short16(d.ID()),
+					fault.Denied:  "a voter can reject it instead; see who may cancel: conclave decision show " + short16(d.ID()),
+					fault.Spent:   "see how it ended: conclave decision show " + short16(d.ID()),
+					fault.Expired: "its time is over anyhow: conclave decision show " + short16(d.ID()),
 				})
 			}
 			return s.emit(map[string]string{"id": d.ID().String(), "state": consensus.Cancelled.String()}, textLine(short16(d.ID())+" is cancelled"))
@@ -286,8 +295,8 @@ func (p decisionCommands) settle() *cobra.Command {
 	c := &cobra.Command{
 		Use: "settle ID --right|--wrong", Short: "Say whether the action was right to do, as it turned out", Args: cobra.ExactArgs(1),
 		Long: "Say once, as a root operator or as the operator of who proposed it, whether the action of a decision that has\n" +
-			"ended was right to do; nobody does who has voted on it. What the voters said, and how sure they were, is scored\n" +
-			"by it. Of an emergency it is the review.",
+			"ended was right to do; nobody does who has voted on it, or whose agent has. What the voters said, and how sure\n" +
+			"they were, is scored by it. Of an emergency it is the review.",
 		Example: "  conclave decision settle 1a2b3c4d --wrong --detail 'the column was in use'",
 		RunE: p.connected(askTime, func(ctx context.Context, s session, args []string) error {
 			if right == wrong {
@@ -299,10 +308,10 @@ func (p decisionCommands) settle() *cobra.Command {
 			}
 			if err := d.Settle(ctx, right, detail); err != nil {
 				return advised(err, map[fault.Code]string{
-					fault.Denied:   "a root operator does, or the proposer's, who has neither voted on it nor done it",
+					fault.Denied:   "a root operator does, or the proposer's, who has not voted on it, nor has an agent of theirs, nor does it",
 					fault.Spent:    "see who has: conclave decision show " + short16(d.ID()),
 					fault.Pending:  "settle it when it was done, or when its time is over: conclave decision show " + short16(d.ID()),
-					fault.Rejected: "only what was approved is settled; see how it ended: conclave decision show " + short16(d.ID()),
+					fault.Rejected: "what was taken back is not settled; see how it ended: conclave decision show " + short16(d.ID()),
 				})
 			}
 			word := "wrong"

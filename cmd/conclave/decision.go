@@ -27,7 +27,7 @@ func (p decisionCommands) group() *cobra.Command {
 		p.ls(), p.show(), p.propose(), p.vote("approve", "Vote for a decision's action", ballot.Approve),
 		p.vote("reject", "Vote against a decision's action", ballot.Reject),
 		p.vote("abstain", "Vote neither way", ballot.Abstain),
-		p.vote("recuse", "Abstain because of an interest of your own", ballot.Recuse),
+		p.vote(recuse, "Abstain because of an interest of your own", ballot.Recuse),
 		p.wait(), p.cancel(), p.settle(), p.export(), p.verify())
 }
 
@@ -76,7 +76,7 @@ func decisionTable(w io.Writer, docs []summaryDoc) {
 		if d.Review {
 			fmt.Fprintf(w, "EMERGENCY %s was approved without the usual votes and waits for its review: %s\n", short16(d.ID), reviewing(d.ID))
 		}
-		class := d.Class
+		class := visible(d.Class)
 		if d.Emergency {
 			class += "!"
 		}
@@ -167,11 +167,7 @@ func writeDecision(w io.Writer, v ballot.View) {
 	for _, b := range v.Ballots {
 		fmt.Fprintf(w, "%s: %s, %d‰ sure%s\n", visible(b.Vote), b.Voter, b.Confidence, because(b.Reason))
 	}
-	for _, e := range v.Voters {
-		if word := progressOf(v, e); word != "" {
-			fmt.Fprintf(w, "%s: %s\n", word, e.ID)
-		}
-	}
+	writeVoters(w, v)
 	for _, u := range v.Uses {
 		what := ""
 		if u.Action != v.ActionHash {
@@ -179,6 +175,40 @@ func writeDecision(w io.Writer, v ballot.View) {
 		}
 		fmt.Fprintf(w, "use %d: %s, %s%s%s\n", u.Number, moment(u.At), visible(u.State), because(u.Detail), what)
 	}
+}
+
+// mostVoters bounds how many of those who have not voted yet are named to people.
+const mostVoters = 16
+
+// writeVoters says of each voter whose ballot is not shown how far it has come.
+func writeVoters(w io.Writer, v ballot.View) {
+	missing := 0
+	for _, e := range v.Voters {
+		word := progressOf(v, e)
+		if word == mayVote {
+			if missing++; missing > mostVoters {
+				continue
+			}
+		}
+		if word != "" {
+			fmt.Fprintf(w, "%s: %s\n", word, voterText(e))
+		}
+	}
+	if missing > mostVoters {
+		fmt.Fprintf(w, "%s: %d more\n", mayVote, missing-mostVoters)
+	}
+}
+
+// voterText is one member of an electorate.
+func voterText(e ballot.Voter) string {
+	if e.ID.Role() == identity.Operator {
+		return fmt.Sprintf("%s, a person, weight %d", e.ID, e.Weight)
+	}
+	text := fmt.Sprintf("%s, %s, weight %d, of %s", e.ID, e.Level, e.Weight, e.Operator)
+	if e.Family != "" {
+		text += ", family " + visible(e.Family)
+	}
+	return text
 }
 
 func decisionRows(v ballot.View) [][2]string {
@@ -256,9 +286,14 @@ func progressOf(v ballot.View, e ballot.Voter) string {
 		return "voted"
 	case e.Committed:
 		return "committed"
+	case v.State == consensus.Open.String():
+		return mayVote
 	}
 	return ""
 }
+
+// mayVote is what a voter is called of whom nothing has come yet.
+const mayVote = "may vote"
 
 // moment is a time for people; "" for none.
 func moment(t time.Time) string {

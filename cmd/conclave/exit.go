@@ -207,6 +207,14 @@ func asUsage(err error) error {
 	return &fault.Error{Code: fault.Usage, Message: message, Hint: fault.HintOf(err), Err: err}
 }
 
+// typed says of a statement that has no proper form, before it is signed, that what was typed is wrong.
+func typed(err error) error {
+	if codeOf(err) == fault.Malformed {
+		return asUsage(err)
+	}
+	return err
+}
+
 // exitCodes is the help topic of that name.
 func exitCodes() *cobra.Command {
 	return &cobra.Command{
@@ -221,7 +229,7 @@ func exitCodes() *cobra.Command {
   4    denied: by rights, level, status, quorum or rate, or because it has expired or was used before
   5    no such thing
   6    nobody answers for this target
-  7    the decision was rejected, silence included
+  7    the decision was rejected, silence included, or cancelled, or ended by a new policy
   8    the decision is still pending
   9    a verification failed: the one to raise an alarm on
   125  guard could not run the command; every other code of guard is the command's own

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,9 +44,10 @@ The exit code is the command's own, and 125 where guard itself fails: rejected, 
 connection. With --key the same key and command again take up the same decision, and never run it a second
 time.
 
---uses asks for a permit instead: one decision for so many runs until --until, of which this is the first. --open
-names parameters that may differ in the others, with patterns. Each further run names the permit: --permit ID.
-The registry counts every run before it begins.`,
+--uses asks for a permit instead: one decision for so many runs until --until, of which this is the first.
+--open leaves argv, directory, environment or bound open: each of its values matches one of the patterns that
+are given for it, in any order. Each further run names the permit: --permit ID. The registry counts every run
+before it begins.`,
 		Example: "  conclave guard --reason 'adds a column' --bind 0042.sql --env PGHOST -- psql -f '{bind:1}'\n" +
 			"  conclave guard --permit 1a2b3c4d -- systemctl restart web",
 		RunE: func(c *cobra.Command, args []string) error {
@@ -117,15 +121,26 @@ func (g *guardRun) dry(ctx context.Context, s session) error {
 	if err != nil {
 		return err
 	}
-	look, err := s.DryRun(ctx, sdk.Proposal{Action: g.action, Class: g.class, Reason: g.reason, Permit: permit})
+	action, err := g.proposed(permit)
 	if err != nil {
 		return err
 	}
+	look, err := s.DryRun(ctx, sdk.Proposal{Action: action, Class: g.class, Reason: g.reason, Permit: permit})
+	if err != nil {
+		return typed(err)
+	}
 	doc := map[string]any{
-		"action": actionOf(g.action), "class": look.Class, "rule": look.Rule, "alone": look.Alone, "secret": look.Secret,
+		"action": actionOf(action), "class": look.Class, "rule": look.Rule, "alone": look.Alone, "secret": look.Secret,
 		"sum": look.Sum, "voters": look.Voters, "deadline": stamp(look.Deadline.UnixMilli()),
 	}
 	return s.emit(doc, func(w io.Writer) {
+		asks := actionRows(action)
+		if permit != nil {
+			asks = append(asks, [2]string{"permit", fmt.Sprintf("%d times until %s", permit.Uses, moment(permit.Until))})
+			for _, name := range slices.Sorted(maps.Keys(permit.Open)) {
+				asks = append(asks, [2]string{"  " + name, "any of " + list(permit.Open[name])})
+			}
+		}
 		needed := [][2]string{{"class", look.Class}, {"needs", needs(ballot.View{Alone: look.Alone, Rule: look.Rule, Voters: look.Voters})}}
 		if look.Sum > 0 {
 			needed = append(needed, [2]string{"amounts so far", fmt.Sprintf("%d with this one", look.Sum)})
@@ -133,9 +148,9 @@ func (g *guardRun) dry(ctx context.Context, s session) error {
 		if look.Secret {
 			needed = append(needed, [2]string{"votes", "secret until it ends; agents commit first"})
 		}
-		pairs(w, append(actionRows(g.action), needed...))
+		pairs(w, append(asks, needed...))
 		for _, v := range look.Voters {
-			fmt.Fprintf(w, "may vote: %s, weight %d, of %s\n", v.ID, v.Weight, v.Operator)
+			fmt.Fprintf(w, "%s: %s\n", mayVote, voterText(v))
 		}
 	})
 }
@@ -216,11 +231,41 @@ func (g *guardRun) decision(ctx context.Context, s session) (*sdk.Decision, erro
 		}
 		return s.Decision(ctx, v.ID)
 	}
-	p := sdk.Proposal{Action: g.action, Class: g.class, Reason: g.reason, Key: g.key, Permit: permit}
+	action, err := g.proposed(permit)
+	if err != nil {
+		return nil, err
+	}
+	p := sdk.Proposal{Action: action, Class: g.class, Reason: g.reason, Key: g.key, Permit: permit}
 	if g.key == "" {
 		p.Timeout = s.flags.timeout // nobody could take the decision up after that
 	}
-	return s.Propose(ctx, p)
+	d, err := s.Propose(ctx, p)
+	return d, typed(err)
+}
+
+// proposed is the action to propose: without the parameters that a permit leaves open, which this run's must match.
+func (g *guardRun) proposed(permit *sdk.Permit) (sdk.Action, error) {
+	if permit == nil {
+		return g.action, nil
+	}
+	fixed, open := map[string][]string{}, []consensus.Param{}
+	for _, param := range g.action.Params {
+		if _, left := permit.Open[param.Name]; !left {
+			fixed[param.Name] = param.Values
+		}
+	}
+	for name, patterns := range permit.Open {
+		if !slices.Contains(guardexec.Openable(), name) {
+			return sdk.Action{}, usage("--open can name %s, not %.64q", strings.Join(guardexec.Openable(), ", "), name)
+		}
+		open = append(open, consensus.Param{Name: name, Values: patterns})
+	}
+	action := sdk.NewAction(g.action.Kind, g.action.Target, fixed)
+	if p := (consensus.Proposal{Action: action, Permit: &consensus.Permit{Open: open}}); !p.Covers(g.action) {
+		return sdk.Action{}, usageHint("this run is none that --open would allow",
+			"give a pattern for each value, also those that stay: --open argv=systemctl --open argv=restart --open 'argv=web-*'")
+	}
+	return action, nil
 }
 
 // undecided says how a decision that is still pending can be taken up again.

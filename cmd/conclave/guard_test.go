@@ -124,3 +124,32 @@ func TestGuardShowsWhatIsSigned(t *testing.T) {
 		t.Errorf("to scripts: %q", got)
 	}
 }
+
+// TestGuardUnderAnOpenPermit leaves the arguments open as far as patterns go, and runs what they allow and no other.
+func TestGuardUnderAnOpenPermit(t *testing.T) {
+	s := newShell(t)
+	s.serveSolo()
+	s.enrol("worker")
+	echo := []string{"--", "/bin/echo", "web-1"}
+	b := s.start(append(as("worker", "guard", "--uses", "3", "--open", "argv=/bin/echo", "--open", "argv=web-*"), echo...)...)
+	line := until(t, b.stderr, "decide: conclave decision approve ")
+	id := line[strings.LastIndex(line, " ")+1:]
+	dry := as("worker", "guard", "--dry-run", "--uses", "3", "--open", "argv=/bin/echo", "--open", "argv=web-*")
+	s.wants("dry run", s.ok(append(dry, echo...)...), "3 times until", "any of /bin/echo web-*", "may vote: O", "a person")
+	s.wants("what is decided", s.ok(as("operator", "decision", "show", id)...), "argv", "any of /bin/echo web-*", "executable")
+	s.ok(as("operator", "decision", "approve", id)...)
+	if out := until(t, b.stdout, "web"); out != "web-1" || b.wait() != 0 {
+		t.Errorf("the first run: %q", out)
+	}
+	r := s.refused(exitGuard, "misaddressed", as("worker", "guard", "--permit", id, "--", "/bin/echo", "db-1")...)
+	s.wants("another argument", r.Hint, "conclave decision show "+id)
+	s.refused(exitGuard, "misaddressed", as("worker", "guard", "--permit", id, "--", "/bin/cat", "web-1")...)
+	e := s.run(as("worker", "guard", "--permit", id, "--key", "once", "--", "/bin/echo", "web-2")...)
+	if e.status != 0 || e.stdout != "web-2\n" || !strings.Contains(e.stderr, "1 of 3 uses taken") {
+		t.Errorf("what the permit allows: %+v", e)
+	}
+	s.refused(exitGuard, "spent", as("worker", "guard", "--permit", id, "--key", "once", "--", "/bin/echo", "web-2")...)
+	s.ok(as("operator", "decision", "cancel", id, "--reason", "enough")...)
+	s.refused(exitGuard, "rejected", append(as("worker", "guard", "--permit", id), echo...)...)
+	s.wants("its uses", s.ok(as("operator", "decision", "show", id)...), "cancelled", "2 used", "use 2: ", "executed, fingerprint ")
+}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed-3e86d5b2/conclave/consensus"
 	"github.com/seed-3e86d5b2/conclave/internal/datadir"
+	"github.com/seed-3e86d5b2/conclave/internal/fault"
 	"github.com/seed-3e86d5b2/conclave/sdk"
 	"github.com/seed-3e86d5b2/conclave/sdk/ballot"
 	"github.com/seed-3e86d5b2/conclave/sdk/verify"
@@ -111,7 +112,10 @@ func (s session) wait(ctx context.Context, d *sdk.Decision, out string) error {
 	defer cancel()
 	c, err := d.Wait(ctx)
 	if err != nil {
-		return err
+		return advised(err, map[fault.Code]string{
+			fault.Rejected: "see who voted how: conclave decision show " + short16(d.ID()),
+			fault.Pending:  "wait on: conclave decision wait " + short16(d.ID()),
+		})
 	}
 	if err := keepCertificate(out, c); err != nil {
 		return err

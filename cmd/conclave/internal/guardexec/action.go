@@ -25,4 +25,7 @@ func (d Description) Action() consensus.Action {
 	return consensus.NewAction(ActionKind, d.Executable.Path, params)
 }
 
+// Openable names the parameters of [Description.Action] that a permit may leave open. What is executed is never open.
+func Openable() []string { return []string{"argv", "directory", "environment", "bound"} }
+
 func (f File) digest() string { return "sha256:" + hex.EncodeToString(f.Digest[:]) }

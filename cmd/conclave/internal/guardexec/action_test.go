@@ -1,6 +1,9 @@
 package guardexec
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 func TestActionChangesWithEveryPart(t *testing.T) {
 	base := func() Description {
@@ -34,6 +37,17 @@ func TestActionChangesWithEveryPart(t *testing.T) {
 		change(&d)
 		if d.Action().Digest() == base().Action().Digest() {
 			t.Errorf("%s: changed, but the same action", name)
+		}
+	}
+}
+
+func TestWhatIsExecutedIsNeverOpen(t *testing.T) {
+	open := Openable()
+	for name, want := range map[string]bool{
+		"argv": true, "directory": true, "environment": true, "bound": true, "executable": false, "interpreter": false,
+	} {
+		if slices.Contains(open, name) != want {
+			t.Errorf("%s may be open: %t", name, !want)
 		}
 	}
 }
