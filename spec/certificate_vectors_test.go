@@ -71,7 +71,7 @@ func (g certified) parts() {
 	g.with("version", "certificate-version", fault.Version, func(c *certificate) { c.Version = 2 })
 	g.with("version-0", "certificate-version", fault.Version, func(c *certificate) { c.Version = 0 })
 	g.with("too-large", "certificate-size", fault.TooLarge, func(*certificate) {}, zeros(consensus.MaxCertificate))
-	g.with("realm", "certificate-realm", fault.WrongRealm, func(c *certificate) { c.Realm = wire.Realm{1} })
+	g.with("realm", "certificate-realm", fault.WrongRealm, func(*certificate) {}, under(wire.Realm{1}))
 	g.with("genesis-of-another-realm", "genesis-realm", fault.WrongRealm, func(c *certificate) { c.Genesis = other.Genesis })
 	g.with("roster-older-than-seen", "roster-least", fault.Superseded, func(*certificate) {}, knowing(certificateContext{Least: 1}))
 	g.with("head-by-one-node", "head-majority", fault.NoQuorum, func(c *certificate) {
@@ -134,7 +134,9 @@ func (g certified) policies() {
 // classes are openings whose class, rule or times are not what the policy says.
 func (g certified) classes() {
 	lie := func(name, check string, change func(*certificate)) { g.no(name, check, fault.Denied, g.lie(change)) }
-	lie("class-lowered", "certificate-class", func(c *certificate) { c.Opening.Class = consensus.R1 })
+	lie("class-lowered", "certificate-class", func(c *certificate) {
+		c.Opening.Class, c.Opening.Rule = consensus.R1, g.Policy.Rule(consensus.R1)
+	})
 	lie("rule-weakened", "certificate-rule", func(c *certificate) { c.Opening.Rule.Operators = 1 })
 	lie("deadline-stretched", "certificate-deadline", func(c *certificate) { c.Opening.Deadline++ })
 	lie("opened-before-time", "certificate-opened", func(c *certificate) {

@@ -211,5 +211,4 @@ func ensembles(by func(func(*consensus.Rule)) consensus.Opening, accept func(str
 	refuse("abstention-is-undecided", "tally-abstain", fault.Pending, sure, "60:y 12:y 61:a")
 	accept("ok-recused-says-nothing", sure, "60:y 12:y 61:r")
 	accept("ok-confidence-over-enough-weight", half, "60:y 11:y 12:y")
-	refuse("confidence-over-little-weight", "tally-share", fault.Pending, half, "11:y 12:y")
 }

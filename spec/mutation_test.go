@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,25 +15,97 @@ import (
 	"testing"
 )
 
-// TestMutations takes out one check after the other and requires that exactly the vectors that name it, or rest on
-// it, turn red. The code is replaced by an overlay: nothing is written into the module.
+// lotSize is how many checks are taken out of one build at most. Building costs more than running.
+const lotSize = 4
+
+// TestMutations takes the checks out of the code and requires that exactly the vectors that name one, or rest on it, turn
+// red. The code is replaced by an overlay: nothing is written into the module. Checks in different files whose vectors lie in
+// different folders are taken out together: a vector that turns red for another's sake lies in the wrong folder. Where a
+// lot does not do what it should, each of it is tried alone.
 func TestMutations(t *testing.T) {
 	vectors := readVectors(t)
-	for _, m := range readMutations(t) {
-		t.Run(m.check, func(t *testing.T) {
+	for _, b := range lots(readMutations(t), vectors) {
+		t.Run(b.name(), func(t *testing.T) {
 			t.Parallel()
-			var want []string
-			for _, v := range vectors {
-				if v.Check == m.check || slices.Contains(m.also, v.Check) || slices.Contains(m.also, v.path()) {
-					want = append(want, v.path())
-				}
+			if got, err := red(t, b); err == nil && slices.Equal(got, b.want(vectors)) {
+				return
 			}
-			slices.Sort(want)
-			if got := red(t, m); !slices.Equal(got, want) {
-				t.Errorf("without the check\nturned red: %s\nexpected:   %s", strings.Join(got, " "), strings.Join(want, " "))
+			for _, m := range b {
+				alone := lot{m}
+				got, err := red(t, alone)
+				if want := alone.want(vectors); err != nil || !slices.Equal(got, want) {
+					t.Errorf("without the check %s\nturned red: %s\nexpected:   %s\n%v", m.check, strings.Join(got, " "), strings.Join(want, " "), err)
+				}
 			}
 		})
 	}
+}
+
+// lot is checks that are taken out together.
+type lot []mutation
+
+func (b lot) name() string {
+	var checks []string
+	for _, m := range b {
+		checks = append(checks, m.check)
+	}
+	return strings.Join(checks, "+")
+}
+
+// want returns the vectors that must turn red, sorted.
+func (b lot) want(vectors []vector) []string {
+	var want []string
+	for _, v := range vectors {
+		if slices.ContainsFunc(b, func(m mutation) bool {
+			return v.Check == m.check || slices.Contains(m.also, v.Check) || slices.Contains(m.also, v.path())
+		}) {
+			want = append(want, v.path())
+		}
+	}
+	slices.Sort(want)
+	return want
+}
+
+// touches returns the files that are changed, and the folders of the vectors that turn red.
+func (b lot) touches(vectors []vector) map[string]bool {
+	places := map[string]bool{}
+	for _, m := range b {
+		for _, e := range m.edits {
+			places["file "+e.file] = true
+		}
+	}
+	for _, path := range b.want(vectors) {
+		folder, _, _ := strings.Cut(path, "/")
+		places["folder "+folder] = true
+	}
+	return places
+}
+
+// lots puts each check into the first lot that it shares nothing with.
+func lots(all []mutation, vectors []vector) []lot {
+	var out []lot
+	var places []map[string]bool
+	for _, m := range all {
+		mine := lot{m}.touches(vectors)
+		at := slices.IndexFunc(places, func(theirs map[string]bool) bool {
+			for place := range mine {
+				if theirs[place] {
+					return false
+				}
+			}
+			return theirs != nil
+		})
+		if at < 0 {
+			out, places = append(out, lot{m}), append(places, mine)
+			continue
+		}
+		out[at] = append(out[at], m)
+		maps.Copy(places[at], mine)
+		if len(out[at]) == lotSize {
+			places[at] = nil
+		}
+	}
+	return out
 }
 
 // runner is what runs the vectors: without the generators it is built faster, which counts, once for each mutation.
@@ -41,15 +114,15 @@ var runner = []string{
 	"verify_envelope_test.go", "verify_realm_test.go", "verify_test.go",
 }
 
-// red returns the vectors that fail under the mutation, sorted.
-func red(t *testing.T, m mutation) []string {
+// red returns the vectors that fail without the checks, sorted. Error: the code does not build so, or does not run.
+func red(t *testing.T, b lot) ([]string, error) {
 	t.Helper()
-	arguments := []string{"test", "-vet=off", "-count=1", "-ldflags=-s -w", "-overlay", overlay(t, m), "-run", "^TestVectors$", "-json"}
+	arguments := []string{"test", "-vet=off", "-count=1", "-ldflags=-s -w", "-overlay", overlay(t, b), "-run", "^TestVectors$", "-json"}
 	command := exec.CommandContext(t.Context(), "go", append(arguments, runner...)...)
 	var out, errs bytes.Buffer
 	command.Stdout, command.Stderr = &out, &errs
 	if err := command.Run(); err == nil {
-		return nil
+		return nil, nil
 	}
 	var failed []string
 	ran := false
@@ -67,18 +140,22 @@ func red(t *testing.T, m mutation) []string {
 		}
 	}
 	if !ran {
-		t.Fatalf("the mutated code did not run:\n%s", errs.String())
+		return nil, fmt.Errorf("the code without it did not run:\n%s", errs.String())
 	}
 	slices.Sort(failed)
-	return failed
+	return failed, nil
 }
 
 // overlay writes the changed files and returns the path of the file that tells the go command about them.
-func overlay(t *testing.T, m mutation) string {
+func overlay(t *testing.T, b lot) string {
 	t.Helper()
-	files, err := m.apply()
-	if err != nil {
-		t.Fatal(err)
+	files := map[string]string{}
+	for _, m := range b { // each in files of its own
+		changed, err := m.apply()
+		if err != nil {
+			t.Fatal(err)
+		}
+		maps.Copy(files, changed)
 	}
 	root, err := filepath.Abs("..")
 	if err != nil {

@@ -92,7 +92,7 @@ func (g commands) reminders() {
 		raw := t.levels(identity.Observer, t.a)
 		t.Apply(raw)
 		t.Tick(1)
-		t.Apply(t.levels(identity.Journeyer, t.a, t.b))
+		t.Apply(t.levels(identity.Journeyer, t.a, t.b, t.c))
 		t.Tick(later)
 		t.Apply(t.remind(raw, t.reviewer))
 		return t.propose(t.Proposal(t.worker.ID(), t.worker.ID(), "process.exec"), t.worker)

@@ -197,6 +197,40 @@ func TestPagesNameEveryCheck(t *testing.T) {
 	}
 }
 
+// unshown are checks that no vector can show: another check refuses the same bytes with the same code.
+var unshown = []string{"rule-faults"}
+
+// TestPagesNameNothingElse holds: a hyphenated name on a page is a check that a vector or a row of mutations.txt shows, a
+// statement, or a word of conclave.cddl. So a check that is renamed, or never had a vector, is found.
+func TestPagesNameNothingElse(t *testing.T) {
+	known := map[string]bool{}
+	for _, word := range regexp.MustCompile(`[a-z][a-z0-9-]*`).FindAllString(read(t, "conclave.cddl"), -1) {
+		known[word] = true
+	}
+	for _, v := range readVectors(t) {
+		known[v.Check], known[v.Statement] = true, true
+	}
+	for _, m := range readMutations(t) {
+		known[m.check] = true
+	}
+	pages, err := filepath.Glob("*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range pages {
+		for _, m := range regexp.MustCompile("`([a-z]+(?:-[a-z0-9]+)+)`").FindAllStringSubmatch(read(t, page), -1) {
+			if !known[m[1]] && !slices.Contains(unshown, m[1]) && m[1] != "verify-js" {
+				t.Errorf("%s: no vector and no mutation shows %q", page, m[1])
+			}
+		}
+	}
+	for _, name := range unshown {
+		if known[name] {
+			t.Errorf("%s is shown after all", name)
+		}
+	}
+}
+
 // TestOpenSSL follows README.md by hand: OpenSSL accepts a vector's signature and refuses it over changed bytes.
 func TestOpenSSL(t *testing.T) {
 	openssl, err := exec.LookPath("openssl")
