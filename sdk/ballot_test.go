@@ -1,9 +1,13 @@
 package sdk_test
 
 import (
+	"bytes"
+	"context"
 	"testing"
+	"time"
 
 	"github.com/seed-3e86d5b2/conclave/consensus"
+	"github.com/seed-3e86d5b2/conclave/registry"
 	"github.com/seed-3e86d5b2/conclave/sdk"
 	"github.com/seed-3e86d5b2/conclave/sdk/ballot"
 	"github.com/seed-3e86d5b2/conclave/sdk/code"
@@ -39,4 +43,44 @@ func TestAVoteOnAnAlteredViewIsRefused(t *testing.T) {
 			t.Errorf("as it was shown: %s, %v", state, err)
 		}
 	})
+}
+
+// Who votes again because no answer came, with other words or another mind, has not contradicted itself: neither a node nor
+// anybody else who keeps what it has signed can have it quarantined.
+func TestWhoVotesAgainDoesNotContradictItself(t *testing.T) {
+	in(t, func(t *testing.T, realm *sdktest.Realm) {
+		d, person := propose(t, realm.Agent(t, "alice"), payment), realm.Operator(t, 1)
+		seen := view(t, person, d)
+		var kept [][]byte
+		realm.Intercept(func(p sdktest.Packet) []sdktest.Packet {
+			if c, is := commanded(p, registry.TypeVote); is && c.Author == person.ID() {
+				body, err := registry.Body[registry.Cast](c)
+				if err != nil {
+					t.Error(err)
+				}
+				if len(kept) == 0 || !bytes.Equal(kept[len(kept)-1], body.Ballot) {
+					kept = append(kept, body.Ballot)
+				}
+				if len(kept) < 2 {
+					return nil
+				}
+			}
+			return []sdktest.Packet{p}
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second) // of the bubble's clock
+		defer cancel()
+		if _, err := person.Ballots().Vote(ctx, seen, ballot.Approve("yes")); err == nil {
+			t.Fatal("answered")
+		}
+		if _, err := person.Ballots().Vote(t.Context(), seen, ballot.Approve("yes, as I said")); err != nil {
+			t.Fatal(err)
+		}
+		if len(kept) != 2 {
+			t.Fatalf("%d ballots were signed", len(kept))
+		}
+		wantCode(t, realm.Operator(t, 0).Equivocation(t.Context(), d.ID(), kept[0], kept[1]), code.InvalidInput)
+		if v := view(t, person, d); len(v.Voters) == 0 || v.State != "open" {
+			t.Errorf("%+v", v)
+		}
+	}, sdktest.Standard(3))
 }

@@ -89,7 +89,10 @@ func fetch(ctx context.Context, agent *sdk.Agent, ref sdk.Ref, w io.Writer) erro
 // run, or to an example, which has tests of its own.
 func TestTheGuideShowsWhatRuns(t *testing.T) {
 	var runs []string
-	for _, path := range []string{"guide_test.go", "../examples/stream/main.go", "../examples/hello/main.go"} {
+	for _, path := range []string{
+		"guide_test.go", "../examples/stream/main.go", "../examples/hello/main.go", "../examples/approval/program.go",
+		"../examples/approval/reviewer.go",
+	} {
 		runs = append(runs, unindented(t, path))
 	}
 	all := strings.Join(runs, "\n")

@@ -19,53 +19,79 @@ import (
 	"github.com/seed-3e86d5b2/conclave/sdk/sdktest"
 )
 
-// A copy of an agent's whole directory, made before the action, does not run it a second time.
+// misaddressed is the code for a certificate that is another executor's, or another store's.
+const misaddressed = code.Code("misaddressed")
+
+// A copy of an agent's whole directory, made before the action, does not run it a second time: not where it is known for a
+// copy, and not where it is none to the file system, as on a disk that was copied.
 func TestACopiedStoreRunsNothingAgain(t *testing.T) {
+	for name, c := range map[string]struct {
+		copied func(t *testing.T, dir string) string
+		want   code.Code
+	}{"files": {copyOf, misaddressed}, "a disk": {diskOf, code.Spent}} {
+		t.Run(name, func(t *testing.T) {
+			in(t, func(t *testing.T, realm *sdktest.Realm) {
+				dir := filepath.Join(t.TempDir(), "spent")
+				alice := realm.Agent(t, "alice", sdktest.StateDir(dir))
+				d := propose(t, alice, write)
+				wait(t, d)
+				clone := c.copied(t, dir)
+				var r runs
+				if err := alice.Execute(t.Context(), d, write, r.act); err != nil {
+					t.Fatal(err)
+				}
+				r.want(t, 1)
+				copied := realm.Agent(t, "alice", sdktest.StateDir(clone))
+				for range 2 {
+					picked, err := copied.Decision(t.Context(), d.ID())
+					if err != nil {
+						t.Fatal(err)
+					}
+					wantCode(t, copied.Execute(t.Context(), picked, write, r.act), c.want)
+				}
+				r.want(t, 1)
+				wantState(t, alice, d.ID(), "executed") // as the one that ran it said
+			})
+		})
+	}
+}
+
+// A copy that runs first, instead of the store that was allowed to, runs nothing, and a proposal of its own it carries out.
+func TestACopyIsAnotherStore(t *testing.T) {
 	in(t, func(t *testing.T, realm *sdktest.Realm) {
-		dir, clone := filepath.Join(t.TempDir(), "spent"), filepath.Join(t.TempDir(), "clone")
+		dir := filepath.Join(t.TempDir(), "spent")
 		alice := realm.Agent(t, "alice", sdktest.StateDir(dir))
-		d := propose(t, alice, write)
+		d, permit := propose(t, alice, write), permitted(t, realm, alice, 2)
 		wait(t, d)
-		copyFiles(t, dir, clone)
+		wait(t, permit)
+		copied := realm.Agent(t, "alice", sdktest.StateDir(copyOf(t, dir)))
+		u := sdk.Use{Action: deploy("staging-1", "v1.0"), Key: "one"}
 		var r runs
-		if err := alice.Execute(t.Context(), d, write, r.act); err != nil {
-			t.Fatal(err)
-		}
-		r.want(t, 1)
-		copied := realm.Agent(t, "alice", sdktest.StateDir(clone))
-		for range 2 {
-			picked, err := copied.Decision(t.Context(), d.ID())
+		for _, by := range []*sdk.Agent{copied, alice} {
+			want := code.Code("")
+			if by == copied {
+				want = misaddressed
+			}
+			single, err := by.Decision(t.Context(), d.ID())
 			if err != nil {
 				t.Fatal(err)
 			}
-			wantCode(t, copied.Execute(t.Context(), picked, write, r.act), code.Spent)
+			often, err := by.Decision(t.Context(), permit.ID())
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantCode(t, by.Execute(t.Context(), single, write, r.act), want)
+			wantCode(t, by.ExecuteUse(t.Context(), often, u, r.act), want)
 		}
-		r.want(t, 1)
-		wantState(t, alice, d.ID(), "executed") // as the one that ran it said
-	})
-}
-
-func copyFiles(t *testing.T, from, to string) {
-	t.Helper()
-	if err := os.Mkdir(to, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	list, err := os.ReadDir(from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range list {
-		if e.IsDir() {
-			continue
+		r.want(t, 2)
+		if v := view(t, alice, permit); v.Used != 1 {
+			t.Errorf("%d uses are counted", v.Used)
 		}
-		content, err := os.ReadFile(filepath.Join(from, e.Name()))
-		if err == nil {
-			err = os.WriteFile(filepath.Join(to, e.Name()), content, 0o600)
-		}
-		if err != nil {
+		if err := copied.Execute(t.Context(), propose(t, copied, write), write, r.act); err != nil {
 			t.Fatal(err)
 		}
-	}
+		r.want(t, 3)
+	})
 }
 
 // One decision that cannot be shown does not keep voters from the others.

@@ -7,6 +7,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/consensus"
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/control"
+	"github.com/seed-3e86d5b2/conclave/internal/sealed"
 	"github.com/seed-3e86d5b2/conclave/policy"
 	"github.com/seed-3e86d5b2/conclave/registry"
 	"github.com/seed-3e86d5b2/conclave/sdk/admin"
@@ -125,7 +126,8 @@ func (n booth) Cast(ctx context.Context, b consensus.Ballot, secret bool) (conse
 	if secret && b.Vote != consensus.Recuse && n.link.id().Role() == identity.Agent {
 		return n.sealing.cast(ctx, b)
 	}
-	b.Voter, b.Issued, b.Sequence = n.link.id(), n.link.now(), 1
+	now := n.link.now()
+	b.Voter, b.Issued, b.Sequence = n.link.id(), now, sealed.Sequence(now)
 	raw, err := n.link.known.Signer.Sign(n.link.realm, b)
 	if err != nil {
 		return 0, err

@@ -41,7 +41,7 @@ type Profile struct {
 	Addresses []string        // host:port of nodes
 	Pins      []ID            // their keys
 	Signer    identity.Signer // the principal's identity key
-	StateDir  string          // keeps what certificates were used; empty: a temporary one, gone at Close. Beside it, with ".tightenings" added: who was quarantined
+	StateDir  string          // keeps what certificates were used; a copy of it is another store. Empty: a temporary one, gone at Close. Beside it, with ".tightenings" added: who was quarantined
 }
 
 // Name names the agent. With a context whose key is an operator's, as `conclave dev` writes one, it is also enrolled

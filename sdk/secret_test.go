@@ -382,3 +382,27 @@ func TestAnAgentWithDamagedBallotsDoesNotVote(t *testing.T) {
 		wantNoContradiction(t, realm, again.ID(), 1)
 	}, sdktest.Standard(3))
 }
+
+// Two machines of one agent, and a disk that was put back, never sign two ballots of one sequence: anybody could show those
+// as a contradiction, and have the agent quarantined.
+func TestTwoMachinesOfAVoterDoNotContradictEachOther(t *testing.T) {
+	in(t, func(t *testing.T, realm *sdktest.Realm) {
+		p := seated(t, realm)
+		first := p.reviewers[0]
+		p.dirs[0] = filepath.Join(t.TempDir(), "another machine")
+		second := p.start(t, 0)
+		d := propose(t, p.alice, exec)
+		seen := view(t, first, d)
+		for _, by := range []*sdk.Agent{first, second} {
+			if _, err := by.Ballots().Vote(t.Context(), seen, ballot.Approve("")); err != nil {
+				t.Log(err) // a later one may be above it already
+			}
+			time.Sleep(time.Second) // of the bubble's clock
+		}
+		wantNoContradiction(t, realm, first.ID(), 2)
+		vote(t, p.reviewers[1], d, ballot.Approve(""))
+		if c := wait(t, d); c.Ballots() != 2 {
+			t.Errorf("%d ballots", c.Ballots())
+		}
+	}, sdktest.Standard(3))
+}

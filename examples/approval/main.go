@@ -39,7 +39,7 @@ func connect(ctx context.Context, in string) (*sdk.Agent, error) {
 	return person, nil
 }
 
-var errUsage = errors.New("usage: approval [flags] -- COMMAND [ARG]...")
+var errUsage = errors.New("usage: approval [flags] -- COMMAND [ARG]")
 
 // parse reads the command line.
 func (p *program) parse(args []string, help io.Writer) error {

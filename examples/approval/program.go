@@ -63,6 +63,11 @@ func (p *program) run(ctx context.Context) (err error) {
 	if err := p.ownVote(ctx); err != nil {
 		return err
 	}
+	for i, a := range p.team.Voters {
+		if err := reviewers[i].serve(a); err != nil {
+			return err
+		}
+	}
 	certificate, err := p.wait(ctx)
 	if err != nil {
 		return err
@@ -88,11 +93,6 @@ func (p *program) hire(ctx context.Context) (err error) {
 		return err
 	}
 	p.coder = p.team.Proposer
-	for i, a := range p.team.Voters {
-		if err := reviewers[i].serve(a); err != nil {
-			return errors.Join(err, p.team.Dismiss(ctx))
-		}
-	}
 	err = p.team.Govern(ctx, func(rules *policy.Policy) {
 		rules.Classes[consensus.R2], rules.Classes[consensus.R3] = rule, rule
 	})

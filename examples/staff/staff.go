@@ -23,8 +23,10 @@ import (
 
 // Role is what an agent is hired for.
 type Role struct {
-	Name   string // its own, in this run
-	Family string // of which model it is made, written like a capability; "" for none
+	Name     string // its own, in this run
+	Family   string // of which model it is made, written like a capability; "" for none
+	StateDir string // keeps its sealed ballots while it is away; "" for one that does not go away
+	Apart    bool   // of a proposer: an operator of its own answers for it, and not the person
 }
 
 // Team is who was hired. Its agents are connected, each by a connection of its own. It is not safe for concurrent use; its agents
@@ -33,11 +35,14 @@ type Team struct {
 	Proposer *sdk.Agent
 	Voters   []*sdk.Agent // in the order of their roles
 	Operator *sdk.Agent   // who answers for the voters
+	Owner    *sdk.Agent   // who answers for the proposer
 
 	person *sdk.Agent
 	opts   []sdk.Option
 	suffix string // of all names: those of an earlier run stay taken
 	place  sdk.Profile
+	voters []sdk.Profile
+	hired  []sdk.ID
 	before *policy.Policy // that Govern replaced
 }
 
@@ -55,20 +60,16 @@ func Hire(ctx context.Context, person *sdk.Agent, proposer Role, voters []Role, 
 }
 
 func (t *Team) hire(ctx context.Context, proposer Role, voters []Role) (err error) {
-	if t.Proposer, err = t.enrol(ctx, t.person, proposer); err != nil {
+	if t.Operator, err = t.appoint(ctx, "voters"); err != nil {
 		return err
 	}
-	signer, _, err := identity.GenerateSigner(identity.Operator)
-	if err != nil {
-		return err
+	t.Owner = t.person
+	if proposer.Apart {
+		if t.Owner, err = t.appoint(ctx, "owner"); err != nil {
+			return err
+		}
 	}
-	added := registry.AddOperator{Operator: signer.ID(), Name: "voters" + t.suffix}
-	if err := order(ctx, t.person, registry.TypeOperator, added); err != nil {
-		return err
-	}
-	profile := t.place
-	profile.Signer = signer
-	if t.Operator, err = t.connect(ctx, profile); err != nil {
+	if t.Proposer, err = t.enrol(ctx, t.Owner, proposer); err != nil {
 		return err
 	}
 	for _, r := range voters {
@@ -76,9 +77,33 @@ func (t *Team) hire(ctx context.Context, proposer Role, voters []Role) (err erro
 		if err != nil {
 			return err
 		}
-		t.Voters = append(t.Voters, a)
+		t.Voters, t.voters = append(t.Voters, a), append(t.voters, t.place)
 	}
 	return nil
+}
+
+// appoint makes a further operator, and connects it.
+func (t *Team) appoint(ctx context.Context, name string) (*sdk.Agent, error) {
+	signer, _, err := identity.GenerateSigner(identity.Operator)
+	if err != nil {
+		return nil, err
+	}
+	added := registry.AddOperator{Operator: signer.ID(), Name: name + t.suffix}
+	if err := order(ctx, t.person, registry.TypeOperator, added); err != nil {
+		return nil, err
+	}
+	t.hired = append(t.hired, signer.ID())
+	text, err := t.person.Admin().Invite(name+t.suffix, identity.Observer, nil, time.Minute) // says where the nodes are
+	if err != nil {
+		return nil, err
+	}
+	_, at, err := identity.ParseInvitation(text)
+	if err != nil {
+		return nil, err
+	}
+	return t.connect(ctx, sdk.Profile{
+		Realm: t.person.Self().Realm, Addresses: at.Addresses, Pins: at.Pins, Signer: signer,
+	})
 }
 
 // enrol makes one agent of the operator, and connects it.
@@ -91,6 +116,8 @@ func (t *Team) enrol(ctx context.Context, by *sdk.Agent, r Role) (*sdk.Agent, er
 	if err != nil {
 		return nil, fmt.Errorf("enrol %s: %w", r.Name, err)
 	}
+	t.hired = append(t.hired, signer.ID())
+	profile.StateDir = r.StateDir
 	t.place = profile
 	if r.Family != "" {
 		grant := registry.Grant{Principal: signer.ID(), Serves: []string{"*"}, Family: r.Family}
@@ -140,14 +167,28 @@ func (t *Team) Dismiss(ctx context.Context) (err error) {
 		err = t.put(ctx, *t.before)
 		t.before = nil
 	}
-	for _, a := range append(t.Voters, t.Proposer, t.Operator) {
-		if a == nil {
-			continue
+	for _, a := range append(t.Voters, t.Proposer, t.Operator, t.Owner) {
+		if a != nil && a != t.person {
+			err = errors.Join(err, a.Close(ctx))
 		}
-		gone := registry.SetStatus{Principal: a.ID(), Status: trust.Revoked, Reason: "the example has ended"}
-		err = errors.Join(err, a.Close(ctx), order(ctx, t.person, registry.TypeStatus, gone))
 	}
-	t.Voters, t.Proposer, t.Operator = nil, nil, nil
+	for _, id := range t.hired {
+		gone := registry.SetStatus{Principal: id, Status: trust.Revoked, Reason: "the example has ended"}
+		err = errors.Join(err, order(ctx, t.person, registry.TypeStatus, gone))
+	}
+	t.Voters, t.Proposer, t.Operator, t.Owner, t.hired = nil, nil, nil, nil, nil
+	return err
+}
+
+// Leave ends voter i's connection, as if its process ended. It may have committed to ballots.
+func (t *Team) Leave(ctx context.Context, i int) error { return t.Voters[i].Close(ctx) }
+
+// Join connects voter i again, which has left. Its role must have a StateDir: what it has committed to it then reveals by itself.
+func (t *Team) Join(ctx context.Context, i int) (err error) {
+	a, err := t.connect(ctx, t.voters[i])
+	if err == nil {
+		t.Voters[i] = a
+	}
 	return err
 }
 

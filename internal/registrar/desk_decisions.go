@@ -196,25 +196,35 @@ func isPermit(d ledger.Decision) (bool, error) {
 	return err == nil && claimed.Claim.Permit != nil, err
 }
 
-// onUse proves the use of a decision that a command made, as far as the ledger remembers it.
+// onUse proves the use of a decision that a command made, as far as the ledger remembers it. Who is told that it is unknown
+// takes another use: the ledger is asked caught up.
 func (r desk) onUse(ctx context.Context, _ control.Caller, body wire.Raw) (any, error) {
 	in, err := control.Decode[control.UseID](body)
 	if err != nil {
 		return nil, err
 	}
-	d, err := r.ledger.Decision(in.Decision)
+	used, err := fresh(ctx, r.Registrar, func() (ledger.Use, error) { return r.useBy(in) })
 	if err != nil {
 		return nil, err
+	}
+	receipt, err := r.heads.receipt(ctx, used.Claimed)
+	if err != nil {
+		return nil, err
+	}
+	return control.Used{Consumption: used.Consumption, Receipt: receipt}, nil
+}
+
+// useBy returns the use that a command made.
+func (r desk) useBy(in control.UseID) (ledger.Use, error) {
+	d, err := r.ledger.Decision(in.Decision)
+	if err != nil {
+		return ledger.Use{}, err
 	}
 	i := slices.IndexFunc(d.Uses, func(u ledger.Use) bool { return u.Claimed.Command == in.Command })
 	if i < 0 {
-		return nil, fmt.Errorf("%w: use by command %s", ledger.ErrUnknown, in.Command)
+		return ledger.Use{}, fmt.Errorf("%w: use by command %s", ledger.ErrUnknown, in.Command)
 	}
-	receipt, err := r.heads.receipt(ctx, d.Uses[i].Claimed)
-	if err != nil {
-		return nil, err
-	}
-	return control.Used{Consumption: d.Uses[i].Consumption, Receipt: receipt}, nil
+	return d.Uses[i], nil
 }
 
 var errOthersDryRun = fault.New(fault.Denied, "registrar: a dry run is of the asker's own proposal")

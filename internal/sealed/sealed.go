@@ -115,20 +115,22 @@ func (s *Store) path(decision wire.Digest) string {
 	return filepath.Join(s.dir.Path(), decision.String()+extension)
 }
 
-// Next returns the sequence for the next ballot on a decision: from 1. In memory, where nobody knows what other processes of
-// the agent have signed, or will, it is a number that none of them has: later ones are greater, seconds since 1970 apart.
-func (s *Store) Next(decision wire.Digest, now int64) uint64 {
-	var last uint64
-	if list := s.Of(decision); len(list) > 0 {
-		last = list[len(list)-1].Sequence
-	}
-	if s.dir != nil {
-		return last + 1
-	}
+// Sequence returns a number for a ballot that no other ballot of the voter has, and below that of one that is signed a second
+// later, or more. Nobody knows what the voter's other processes have signed, or this one before its disk was put back, or what
+// became of a ballot that was not answered: two of one sequence would contradict each other. The time is Unix milliseconds.
+func Sequence(now int64) uint64 {
 	var b [4]byte
 	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the process instead
-	own := uint64(now/1000)<<20 | uint64(binary.BigEndian.Uint32(b[:])>>12)
-	return max(own, last+1)
+	return uint64(now/1000)<<20 | uint64(binary.BigEndian.Uint32(b[:])>>12)
+}
+
+// Next returns the sequence for the next ballot on a decision: a [Sequence], above those kept here.
+func (s *Store) Next(decision wire.Digest, now int64) uint64 {
+	own := Sequence(now)
+	if list := s.Of(decision); len(list) > 0 {
+		return max(own, list[len(list)-1].Sequence+1)
+	}
+	return own
 }
 
 // Keep keeps a ballot; it returns when a loss of power cannot undo it. Errors: [ErrSequence], [ErrMany], the disk's.

@@ -72,6 +72,7 @@ type Store struct {
 
 const (
 	idFile    = "store.id"
+	birthFile = "store.birth" // of idFile, which a copy of it does not have
 	extension = ".spent"
 	taken     = ".use" // of a file that says which use a number of a permit went to
 )
@@ -89,23 +90,51 @@ func Open(dir string) (*Store, error) {
 	return s, nil
 }
 
+// identify reads the store's id, or makes one. It makes a new one in a copy of a store, or in what was restored from a
+// backup: what the other one may have used, this one must not.
 func (s *Store) identify() error {
-	path := filepath.Join(s.dir.Path(), idFile)
-	raw, err := datadir.ReadPrivate(path, int64(len(s.id)))
-	if err == nil && len(raw) == len(s.id) {
-		s.id = [16]byte(raw)
-		return nil
+	raw, err := datadir.ReadPrivate(s.file(idFile), int64(len(s.id)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return s.rename()
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return errors.Join(fmt.Errorf("%w: %s", wire.ErrMalformed, path), err)
+	if err != nil || len(raw) != len(s.id) {
+		return errors.Join(fmt.Errorf("%w: %s", wire.ErrMalformed, s.file(idFile)), err)
 	}
+	s.id = [16]byte(raw)
+	born, err := datadir.BirthOf(s.file(idFile))
+	if err != nil {
+		return err
+	}
+	noted, err := datadir.ReadPrivate(s.file(birthFile), int64(len(born)))
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // from before births were noted, or a crash before this one was
+		return datadir.WritePrivate(s.file(birthFile), born[:])
+	case err == nil && !bytes.Equal(noted, born[:]):
+		return s.rename()
+	}
+	return err
+}
+
+// rename gives the store a new id, and notes the birth of its file. A crash between the two comes to the same, or to
+// another id, which nothing has been signed for yet.
+func (s *Store) rename() error {
 	if _, err := rand.Read(s.id[:]); err != nil {
 		return fmt.Errorf("spent: id: %w", err)
 	}
-	return datadir.WritePrivate(path, s.id[:])
+	if err := datadir.WritePrivate(s.file(idFile), s.id[:]); err != nil {
+		return err
+	}
+	born, err := datadir.BirthOf(s.file(idFile))
+	if err != nil {
+		return err
+	}
+	return datadir.WritePrivate(s.file(birthFile), born[:])
 }
 
-// ID names the store. Proposals carry it, so a certificate is good for this store alone.
+func (s *Store) file(name string) string { return filepath.Join(s.dir.Path(), name) }
+
+// ID names the store. Proposals carry it, so a certificate is good for this store alone. A copy of the store has another as
+// soon as it is opened, where the file system tells when a file was made; a copied disk or machine is not noticed.
 func (s *Store) ID() [16]byte { return s.id }
 
 // Close releases the store.

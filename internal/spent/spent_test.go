@@ -84,6 +84,77 @@ func TestStoreIsHeldByOne(t *testing.T) {
 	open(t, dir)
 }
 
+// What was allowed to a store, no copy of it may do: not beside it, not instead of it.
+func TestACopyHasANameOfItsOwn(t *testing.T) {
+	home := t.TempDir()
+	dir, copied, moved := filepath.Join(home, "store"), filepath.Join(home, "copy"), filepath.Join(home, "moved")
+	s := open(t, dir)
+	id, begun := s.ID(), spent.Use{Decision: wire.Hash([]byte("begun"))}
+	if born, err := datadir.BirthOf(filepath.Join(dir, "store.id")); err != nil {
+		t.Fatal(err)
+	} else if born == (datadir.Birth{}) {
+		t.Skip("the file system does not tell when a file was made")
+	}
+	for _, step := range []error{
+		s.Claim(begun, nil), s.Start(begun, 0), s.Close(), copyStore(dir, copied), os.Rename(dir, moved),
+	} {
+		if step != nil {
+			t.Fatal(step)
+		}
+	}
+	other := open(t, copied)
+	if other.ID() == id {
+		t.Error("a copy has the name of the store")
+	}
+	if err := other.Start(begun, 0); !errors.Is(err, spent.ErrStarted) {
+		t.Errorf("a copy has forgotten what was begun: %v", err)
+	}
+	own := other.ID()
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if again := open(t, copied).ID(); again != own {
+		t.Error("a copy changed its name again")
+	}
+	if open(t, moved).ID() != id {
+		t.Error("the store has lost its name by being moved")
+	}
+}
+
+func copyStore(from, to string) error {
+	files, err := filepath.Glob(filepath.Join(from, "*"))
+	err = errors.Join(err, os.Mkdir(to, 0o700))
+	for _, f := range files {
+		raw, failure := os.ReadFile(f)
+		err = errors.Join(err, failure, os.WriteFile(filepath.Join(to, filepath.Base(f)), raw, 0o600))
+	}
+	return err
+}
+
+// A store from before births were noted keeps its name, and its copies get names of their own from then on.
+func TestAStoreFromBeforeBirthsKeepsItsName(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "store")
+	s := open(t, dir)
+	id := s.ID()
+	for range 2 {
+		if err := errors.Join(s.Close(), os.Remove(filepath.Join(dir, "store.birth"))); err != nil {
+			t.Fatal(err)
+		}
+		if s = open(t, dir); s.ID() != id {
+			t.Fatal("the store changed its name")
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "store.birth"), []byte("of another"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if s = open(t, dir); s.ID() == id {
+		t.Error("the birth of another file is taken for its own")
+	}
+}
+
 func TestDamagedRecordIsNoPermission(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "store")
 	decision := spent.Use{Decision: wire.Hash([]byte("decision"))}
