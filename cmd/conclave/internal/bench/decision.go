@@ -25,7 +25,7 @@ const (
 
 // decisionNote says what a decision's figures hold.
 const decisionNote = "by the rule that the preset standard has for R2, with one voter to spare: the two people vote openly, the three agents commit to " +
-	"their ballots and reveal them once all have, which is two commands of each, one after the other; no ballot is shown before the end"
+	"their ballots and reveal them once those who have could decide, which is two commands of each, one after the other; no ballot is shown before the end"
 
 // measureDecision measures how long it takes from a proposal until its certificate is in the proposer's hands, verified.
 func measureDecision(ctx context.Context, b *bout) (Result, error) {
