@@ -403,5 +403,5 @@ func (g certified) uses() {
 	g.no("use-by-another", "use-executor", fault.Misaddressed, g.approved, at(v.At), use(func(u *useContext) { u.Executor = g.reviewer.ID() }))
 	g.no("use-with-another-store", "use-store", fault.Misaddressed, g.approved, at(v.At), use(func(u *useContext) { u.Store = make([]byte, 16) }))
 	g.no("use-too-late", "expired", fault.Expired, g.approved, same, at(v.Until+identity.Skew))
-	g.no("use-too-early", "not-yet", fault.NotYet, g.approved, same, at(v.At-identity.Skew-1))
+	g.no("use-too-early", "use-time", fault.NotYet, g.approved, same, at(v.At-identity.Skew-1))
 }

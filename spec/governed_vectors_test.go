@@ -127,7 +127,7 @@ func (g certified) permits() {
 		a.Target, a.Amount, a.Params = "host-1", 5, a.Params[:1]
 	}))
 	g.ok("ok-use-of-a-permit-for-a-listed-target", g.permit, at(v.From), use(func(a *consensus.Action) { a.Target = "host-2" }))
-	g.no("use-of-a-permit-before-its-time", "not-yet", fault.NotYet, g.permit, at(v.From-identity.Skew-1), use(func(*consensus.Action) {}))
+	g.no("use-of-a-permit-before-its-time", "use-time", fault.NotYet, g.permit, at(v.From-identity.Skew-1), use(func(*consensus.Action) {}))
 	not := func(name, check string, change func(*consensus.Action)) {
 		g.no(name, check, fault.Misaddressed, g.permit, at(v.From), use(change))
 	}
