@@ -89,6 +89,9 @@ func (p *presences) announce(realm wire.Realm, from identity.ID, raw []byte, hom
 	if err != nil {
 		return err
 	}
+	if !q.presence.IsZero() && v.ID() == q.presence.ID() {
+		return nil // it came twice: whichever answer arrives first is right
+	}
 	if !q.presence.IsZero() && v.Statement().Sequence <= q.presence.Statement().Sequence {
 		return fmt.Errorf("%w: presence %d", identity.ErrRollback, v.Statement().Sequence)
 	}

@@ -38,6 +38,7 @@ func TestPresencesComeInOrderAndFromTheirProcess(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		third := presence(t, p, 3, w.now(), "text.upper")
 		for _, c := range []struct {
 			name string
 			from identity.ID
@@ -45,8 +46,9 @@ func TestPresencesComeInOrderAndFromTheirProcess(t *testing.T) {
 			want fault.Code
 		}{
 			{"the first", alice.ID(), presence(t, p, 1, w.now(), "text.upper"), ""},
-			{"the third", alice.ID(), presence(t, p, 3, w.now(), "text.upper"), ""},
-			{"the third again", alice.ID(), presence(t, p, 3, w.now(), "text.lower"), fault.Superseded},
+			{"the third", alice.ID(), third, ""},
+			{"the third, delivered twice", alice.ID(), third, ""},
+			{"another third", alice.ID(), presence(t, p, 3, w.now(), "text.lower"), fault.Superseded},
 			{"the second", alice.ID(), presence(t, p, 2, w.now(), "text.lower"), fault.Superseded},
 			{"handed in by another", bob.ID(), presence(t, p, 4, w.now()), fault.Unknown},
 			{"of a process that never connected", alice.ID(), presence(t, never, 1, w.now()), fault.Unknown},
