@@ -203,8 +203,8 @@ func TestPeopleDoNotOverruleSureReviewers(t *testing.T) {
 	r := found(t, policy.Standard, 3)
 	p := change(t, r, testdata(t, "rejected.sql"))
 	before := digest(t, p.database)
-	decide(t, r.people[1], 0, ballot.Approve("they are archived"))
-	decide(t, r.people[2], 0, ballot.Approve("I have seen the archive"))
+	decide(t, r.people[1], 2, ballot.Approve("they are archived")) // after both reviewers
+	decide(t, r.people[2], 2, ballot.Approve("I have seen the archive"))
 	wantExit(t, p, p.run(t.Context()), 7)
 	p.screen().wants(t, "rejects (its ballot counts)", "state      rejected")
 	if digest(t, p.database) != before {
