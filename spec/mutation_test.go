@@ -4,9 +4,9 @@ package spec_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,12 +16,12 @@ import (
 )
 
 // lotSize is how many checks are taken out of one build at most. Building costs more than running.
-const lotSize = 4
+const lotSize = 8
 
 // TestMutations takes the checks out of the code and requires that exactly the vectors that name one, or rest on it, turn
-// red. The code is replaced by an overlay: nothing is written into the module. Checks in different files whose vectors lie in
-// different folders are taken out together: a vector that turns red for another's sake lies in the wrong folder. Where a
-// lot does not do what it should, each of it is tried alone.
+// red. The code is replaced by an overlay: nothing is written into the module. Checks whose vectors lie in different folders are
+// taken out together: a vector that turns red for another's sake lies in the wrong folder. Where a lot does not do what it
+// should, each of it is tried alone.
 func TestMutations(t *testing.T) {
 	vectors := readVectors(t)
 	for _, b := range lots(readMutations(t), vectors) {
@@ -66,44 +66,66 @@ func (b lot) want(vectors []vector) []string {
 	return want
 }
 
-// touches returns the files that are changed, and the folders of the vectors that turn red.
-func (b lot) touches(vectors []vector) map[string]bool {
-	places := map[string]bool{}
-	for _, m := range b {
-		for _, e := range m.edits {
-			places["file "+e.file] = true
-		}
-	}
+// folders returns where the vectors lie that turn red, sorted.
+func (b lot) folders(vectors []vector) []string {
+	var folders []string
 	for _, path := range b.want(vectors) {
 		folder, _, _ := strings.Cut(path, "/")
-		places["folder "+folder] = true
+		folders = append(folders, folder)
 	}
-	return places
+	slices.Sort(folders)
+	return slices.Compact(folders)
 }
 
-// lots puts each check into the first lot that it shares nothing with.
+// takes reports whether a further check can be taken out with these: there is room, no vectors of one folder, and the edits
+// do not get into each other's way.
+func (b lot) takes(m mutation, vectors []vector) bool {
+	if len(b) >= lotSize {
+		return false
+	}
+	mine := lot{m}.folders(vectors)
+	if slices.ContainsFunc(b.folders(vectors), func(theirs string) bool { return slices.Contains(mine, theirs) }) {
+		return false
+	}
+	together := append(slices.Clone(b), m)
+	_, err := together.apply()
+	return err == nil
+}
+
+// apply returns the content that the files would have without the checks.
+func (b lot) apply() (map[string]string, error) {
+	var all mutation
+	for _, m := range b {
+		all.edits = append(all.edits, m.edits...)
+	}
+	return all.apply()
+}
+
+// lots puts each check into the first lot that takes it. The checks of the folders that have most of them come first: they
+// need lots of their own anyway, which the others fill.
 func lots(all []mutation, vectors []vector) []lot {
-	var out []lot
-	var places []map[string]bool
+	crowd := map[string]int{}
 	for _, m := range all {
-		mine := lot{m}.touches(vectors)
-		at := slices.IndexFunc(places, func(theirs map[string]bool) bool {
-			for place := range mine {
-				if theirs[place] {
-					return false
-				}
-			}
-			return theirs != nil
-		})
+		for _, folder := range (lot{m}).folders(vectors) {
+			crowd[folder]++
+		}
+	}
+	rank := func(m mutation) (most int) {
+		for _, folder := range (lot{m}).folders(vectors) {
+			most = max(most, crowd[folder])
+		}
+		return most
+	}
+	all = slices.Clone(all)
+	slices.SortStableFunc(all, func(a, b mutation) int { return cmp.Compare(rank(b), rank(a)) })
+	var out []lot
+	for _, m := range all {
+		at := slices.IndexFunc(out, func(b lot) bool { return b.takes(m, vectors) })
 		if at < 0 {
-			out, places = append(out, lot{m}), append(places, mine)
+			out = append(out, lot{m})
 			continue
 		}
 		out[at] = append(out[at], m)
-		maps.Copy(places[at], mine)
-		if len(out[at]) == lotSize {
-			places[at] = nil
-		}
 	}
 	return out
 }
@@ -149,13 +171,9 @@ func red(t *testing.T, b lot) ([]string, error) {
 // overlay writes the changed files and returns the path of the file that tells the go command about them.
 func overlay(t *testing.T, b lot) string {
 	t.Helper()
-	files := map[string]string{}
-	for _, m := range b { // each in files of its own
-		changed, err := m.apply()
-		if err != nil {
-			t.Fatal(err)
-		}
-		maps.Copy(files, changed)
+	files, err := b.apply()
+	if err != nil {
+		t.Fatal(err)
 	}
 	root, err := filepath.Abs("..")
 	if err != nil {
