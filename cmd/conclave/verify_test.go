@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"encoding/hex"
 	"os"
 	"strconv"
 	"strings"
 	"testing"
+
+	sdkverify "github.com/seed-3e86d5b2/conclave/sdk/verify"
 )
 
 // certified has an action decided, and returns its certificate and realm.
@@ -35,10 +38,16 @@ func TestVerifyRefuses(t *testing.T) {
 	verify := func(text, realm string, flags ...string) ended {
 		return s.feed(text, append([]string{"--json", "decision", "verify", "-", "--realm", realm}, flags...)...)
 	}
+	encoding, err := sdkverify.Unpack(raw)
+	if err != nil || len(encoding) <= len(raw) || !bytes.HasPrefix(raw, []byte{0x1f, 0x8b}) {
+		t.Fatalf("a file of %d bytes for an encoding of %d: %v", len(raw), len(encoding), err)
+	}
 	for _, flags := range [][]string{nil, {"--roster", "0"}, {"--roster", exactly}} {
-		e := verify(string(raw), realm, flags...)
-		if r := decode[report](t, e.stdout); e.status != 0 || !r.Valid || r.Code != "" || e.stderr != "" {
-			t.Fatalf("honest, %q: %+v", flags, e)
+		for _, text := range [][]byte{raw, encoding} {
+			e := verify(string(text), realm, flags...)
+			if r := decode[report](t, e.stdout); e.status != 0 || !r.Valid || r.Code != "" || e.stderr != "" {
+				t.Fatalf("honest, %d bytes, %q: %+v", len(text), flags, e)
+			}
 		}
 	}
 	id, err := hex.DecodeString(realm)
@@ -61,6 +70,10 @@ func TestVerifyRefuses(t *testing.T) {
 		{"twice", honest + honest, realm, nil, "malformed"},
 		{"a line's end more", honest + "\n", realm, nil, "malformed"},
 		{"text", "certificate\n", realm, nil, "malformed"},
+		{"half of the encoding", string(encoding[:len(encoding)/2]), realm, nil, "malformed"},
+		{"the encoding and a byte more", string(encoding) + "\x00", realm, nil, "malformed"},
+		{"the encoding after the file", honest + string(encoding), realm, nil, "malformed"},
+		{"the mark of a file before the encoding", "\x1f\x8b" + string(encoding), realm, nil, "malformed"},
 		{"in hexadecimal", hex.EncodeToString(raw), realm, nil, "malformed"},
 		{"another realm by one bit", honest, hex.EncodeToString(id), nil, "wrong_realm"},
 		{"no realm", honest, strings.Repeat("0", 64), nil, ""},
@@ -77,6 +90,7 @@ func TestVerifyRefuses(t *testing.T) {
 		}
 	}
 	s.flippedBits(raw, verify, realm)
+	s.flippedBits(encoding, verify, realm)
 	if r := s.feed(strings.Repeat("x", maxInput+1), "decision", "verify", "-", "--realm", realm); r.status != exitLocal {
 		t.Errorf("too long: %+v", r)
 	}

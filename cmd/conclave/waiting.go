@@ -136,7 +136,7 @@ func keepCertificate(path string, c *verify.Certificate) error {
 	if path == "" {
 		return nil
 	}
-	return datadir.WritePrivate(path, c.Raw())
+	return datadir.WritePrivate(path, c.File())
 }
 
 func (p decisionCommands) export() *cobra.Command {

@@ -3,6 +3,7 @@
 package proof
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/seed-3e86d5b2/conclave/audit"
@@ -28,6 +29,7 @@ type Report struct {
 
 // Verified is a certificate that passed every check. Only [VerifyCertificate] makes one.
 type Verified struct {
+	raw         []byte
 	certificate consensus.Certificate
 	proposal    wire.Verified[consensus.Proposal]
 	authority   *identity.Authority
@@ -71,15 +73,17 @@ var (
 // examination carries what the steps find out, in their order.
 type examination struct {
 	trust     Trust
-	raw       []byte
+	raw       []byte    // as it came, and from the first step on the encoding
 	known     *Verifier // nil: remembers nothing
-	c         consensus.Certificate
+	parts               // read by the first step
 	a         *identity.Authority
 	governed  reign
 	witnesses *witnesses // nil until a step needs them
-	chainID   wire.Digest
 	proposal  wire.Verified[consensus.Proposal]
 	head      wire.Verified[audit.Head]
+
+	room                 *name // for names, one after the other; nil without memory
+	chainID, governingID wire.Digest
 }
 
 // step is one predicate, with what it means in a sentence that begins with its name.
@@ -91,7 +95,11 @@ type step struct {
 
 // steps is the whole check of a certificate, in order.
 var steps = []step{
-	{"format", "the one encoding of a certificate, of the realm that the verifier trusts", (*examination).format},
+	{
+		"format",
+		"the one encoding of a certificate, as it is or packed, of the realm that the verifier trusts",
+		(*examination).format,
+	},
 	{
 		"realm and rosters",
 		"the genesis has the realm's id, and each roster follows the one before with the signatures it needs",
@@ -129,7 +137,7 @@ var steps = []step{
 	},
 }
 
-// VerifyCertificate checks a certificate from its bytes and the realm id. The report names each check; the error is
+// VerifyCertificate checks a certificate from its encoding or its file, see [Unpack], and the realm id. The report names each check; the error is
 // that of the first that failed.
 func VerifyCertificate(raw []byte, t Trust) (*Verified, Report, error) {
 	return (*Verifier)(nil).Verify(raw, t)
@@ -146,11 +154,15 @@ func (e *examination) verify() (*Verified, Report, error) {
 		}
 	}
 	report.Valid, report.Roster = true, e.a.Number
-	return &Verified{certificate: e.c, proposal: e.proposal, authority: e.a, head: e.head}, report, nil
+	return &Verified{raw: e.raw, certificate: e.c, proposal: e.proposal, authority: e.a, head: e.head}, report, nil
 }
 
 func (e *examination) format() (err error) {
-	e.c, err = consensus.ParseCertificate(e.raw)
+	if e.raw, err = Unpack(e.raw); err != nil {
+		return err
+	}
+	e.raw = bytes.Clone(e.raw) // whatever the caller does with its bytes afterwards
+	e.parts, err = read(e.raw)
 	if err == nil && e.c.Realm != e.trust.Realm {
 		return identity.ErrWrongRealm
 	}
@@ -174,15 +186,7 @@ func (e *examination) verifyHead() (err error) {
 
 // openingRecorded checks that the registry recorded exactly this opening.
 func (e *examination) openingRecorded() error {
-	return e.shows(e.c.Opened, e.c.Opening)
-}
-
-func (e *examination) shows(inclusion wire.Raw, result any) error {
-	var i audit.Inclusion
-	if err := wire.Decode(inclusion, &i); err != nil {
-		return err
-	}
-	return i.Shows(e.head, result)
+	return e.opened.Shows(e.head, e.opening)
 }
 
 // verifyProposal checks that the proposer signed the proposal, and that the opening is of it.
@@ -252,10 +256,10 @@ func (e *examination) verdictRecorded() error {
 		if v.At != o.Opened {
 			return ErrMismatch
 		}
-		return e.shows(e.c.Decided, o)
+		return e.decided.Shows(e.head, e.opening)
 	}
 	if v.At < o.Opened || v.At >= o.Deadline {
 		return identity.ErrExpired
 	}
-	return e.shows(e.c.Decided, v)
+	return e.decided.Shows(e.head, e.verdict)
 }

@@ -172,7 +172,7 @@ func TestPartsSpoilt(t *testing.T) {
 		}, "opening recorded", fault.BadSignature},
 		{"opening not an inclusion", func(t *testing.T, r realm, c *consensus.Certificate) {
 			c.Opened = encode(t, 1)
-		}, "opening recorded", fault.Malformed},
+		}, "format", fault.Malformed},
 		{"opening by the verdict's inclusion", func(t *testing.T, r realm, c *consensus.Certificate) {
 			c.Opened = c.Decided
 		}, "opening recorded", fault.BadSignature},
@@ -181,7 +181,7 @@ func TestPartsSpoilt(t *testing.T) {
 		}, "verdict recorded", fault.BadSignature},
 		{"verdict not an inclusion", func(t *testing.T, r realm, c *consensus.Certificate) {
 			c.Decided = encode(t, 1)
-		}, "verdict recorded", fault.Malformed},
+		}, "format", fault.Malformed},
 		{"proposal of another action", func(t *testing.T, r realm, c *consensus.Certificate) {
 			c.Proposal = r.SignAlone(r.Proposal(r.worker.ID(), r.worker.ID(), "process.exec"), r.worker.Key())
 		}, "proposal", fault.Misaddressed},

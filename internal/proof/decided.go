@@ -6,13 +6,10 @@ import (
 )
 
 // Certificate is a verified certificate: a decision that anybody can check who knows the realm's id.
-type Certificate struct {
-	raw      []byte
-	verified *Verified
-}
+type Certificate struct{ verified *Verified }
 
-// ParseCertificate reads a certificate and makes the whole check. The report names every check made; the error is that
-// of the first that failed.
+// ParseCertificate reads a certificate, its encoding or its file, and makes the whole check. The report names every check
+// made; the error is that of the first that failed.
 func ParseCertificate(raw []byte, t Trust) (*Certificate, Report, error) {
 	return (*Verifier)(nil).Parse(raw, t)
 }
@@ -23,14 +20,17 @@ func (v *Verifier) Parse(raw []byte, t Trust) (*Certificate, Report, error) {
 	if err != nil {
 		return nil, report, err
 	}
-	return &Certificate{raw: raw, verified: verified}, report, nil
+	return &Certificate{verified: verified}, report, nil
 }
 
 // ID returns the decision's id.
 func (c *Certificate) ID() wire.Digest { return c.verified.Proposal().ID() }
 
-// Raw returns the certificate's bytes, to keep or hand on. The caller must not change them.
-func (c *Certificate) Raw() []byte { return c.raw }
+// Raw returns the certificate's one encoding, whatever it was read from. The caller must not change it.
+func (c *Certificate) Raw() []byte { return c.verified.raw }
+
+// File returns the certificate packed, to keep or hand on: what reads a certificate reads both. See [Pack].
+func (c *Certificate) File() []byte { return Pack(c.verified.raw) }
 
 // Action returns what was decided.
 func (c *Certificate) Action() consensus.Action { return c.verified.Proposal().Statement().Action }
@@ -54,7 +54,7 @@ func (c *Certificate) Verified() *Verified { return c.verified }
 // or a permit that covers it, and in its execution window at now, in Unix milliseconds. It needs no bus. It does not say
 // that nobody has used it: that is the registry's to say, when an agent executes the decision.
 func (c *Certificate) Verify(t Trust, action consensus.Action, now int64) error {
-	v, _, err := VerifyCertificate(c.raw, t)
+	v, _, err := VerifyCertificate(c.verified.raw, t)
 	if err != nil {
 		return err
 	}

@@ -125,12 +125,16 @@ func Explain(raw []byte, t Trust) Explanation {
 	for i, c := range report.Checks {
 		x.Checks = append(x.Checks, Meaning{Name: c.Name, OK: c.OK, Means: steps[i].means})
 	}
-	c, err := consensus.ParseCertificate(raw)
+	encoding, err := Unpack(raw)
+	var p parts
+	if err == nil {
+		p, err = read(encoding)
+	}
 	if err != nil {
 		x.Unreadable = append(x.Unreadable, Unread{Part: "certificate", Code: fault.CodeOf(err)})
 		return x
 	}
-	d := dissection{out: &x, c: c, names: namesIn(c)}
+	d := dissection{out: &x, c: p.c, names: namesIn(p.c)}
 	d.all()
 	return x
 }

@@ -60,7 +60,7 @@ func (e *examination) reigns(first []byte) ([]reign, error) {
 // the commands that made their signers operators and those operators' successions. It returns all policies, the one now in
 // force last. Whether there is a newer one, it cannot know.
 func FollowPolicies(a *identity.Authority, founded []byte, commands, operators, keys [][]byte) ([]policy.Policy, error) {
-	e := &examination{a: a, c: consensus.Certificate{Policies: commands, Operators: operators, Keys: keys}}
+	e := &examination{a: a, parts: parts{c: consensus.Certificate{Policies: commands, Operators: operators, Keys: keys}}}
 	all, err := e.reigns(founded)
 	if err != nil {
 		return nil, err

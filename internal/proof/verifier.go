@@ -1,11 +1,11 @@
 package proof
 
 import (
+	"bytes"
 	"encoding/binary"
 	"sync"
 
 	"github.com/seed-3e86d5b2/conclave/audit"
-	"github.com/seed-3e86d5b2/conclave/consensus"
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 )
@@ -22,6 +22,7 @@ type Verifier struct {
 	heads       memory[wire.Verified[audit.Head]]
 	enrolments  memory[invited]
 	electorates memory[struct{}]
+	rooms       sync.Pool // of *name, each in one check's use
 }
 
 // NewVerifier returns a Verifier that remembers the last 64 chains and heads, and 4096 enrolments and electorates.
@@ -31,12 +32,17 @@ func NewVerifier() *Verifier {
 		authorities: newMemory[*identity.Authority](few), reigns: newMemory[reign](few),
 		heads: newMemory[wire.Verified[audit.Head]](few), enrolments: newMemory[invited](many),
 		electorates: newMemory[struct{}](many),
+		rooms:       sync.Pool{New: func() any { n := make(name, 0, nameRoom); return &n }},
 	}
 }
 
 // Verify is [VerifyCertificate].
 func (v *Verifier) Verify(raw []byte, t Trust) (*Verified, Report, error) {
 	e := &examination{trust: t, raw: raw, known: v}
+	if v != nil {
+		e.room = v.rooms.Get().(*name)
+		defer v.rooms.Put(e.room)
+	}
 	return e.verify()
 }
 
@@ -91,41 +97,61 @@ func (n name) number(value uint64) name { return binary.BigEndian.AppendUint64(n
 
 func (n name) hash() wire.Digest { return wire.Hash(n) }
 
+// nameRoom holds what the longest name of most certificates is the hash of.
+const nameRoom = 16 << 10
+
+// named begins a name, in the room of the one before.
+func (e *examination) named() name { return (*e.room)[:0] }
+
 // chain names what the roster is read from.
-func chain(c consensus.Certificate) name {
-	return make(name, 0, 4<<10).bytes(c.Realm[:]).bytes(c.Genesis).list(c.Rosters)
+func (e *examination) chain() wire.Digest {
+	if e.chainID.IsZero() {
+		e.chainID = e.named().bytes(e.c.Realm[:]).bytes(e.c.Genesis).list(e.c.Rosters).hash()
+	}
+	return e.chainID
 }
 
-// governing names what the policy in force is read from, the chain by its hash.
-func governing(chain wire.Digest, c consensus.Certificate) name {
-	n := make(name, 0, 4<<10).bytes(chain[:]).bytes(c.Policy).bytes(c.Before).list(c.Policies)
-	if len(c.Policies) > 0 {
-		n = n.list(c.Operators).list(c.Keys)
+// governing names what the policy in force is read from, the chain by its name.
+func (e *examination) governing() wire.Digest {
+	if e.governingID.IsZero() {
+		chain := e.chain()
+		n := e.named().bytes(chain[:]).bytes(e.c.Policy).bytes(e.c.Before).list(e.c.Policies)
+		if len(e.c.Policies) > 0 {
+			n = n.list(e.c.Operators).list(e.c.Keys)
+		}
+		e.governingID = n.hash()
 	}
-	return n
+	return e.governingID
+}
+
+// signing names what a head is verified by.
+func (e *examination) signing() wire.Digest {
+	chain := e.chain()
+	return e.named().bytes(chain[:]).bytes(e.c.Head).hash()
 }
 
 // electorate names all that vouching for the parties reads.
-func electorate(chain wire.Digest, c consensus.Certificate, proposer identity.ID) name {
-	policies := governing(chain, c).hash()
-	n := make(name, 0, 16<<10).bytes(policies[:]).list(c.Operators).list(c.Keys).list(c.Levels).list(c.Enrolments)
-	o, alone := c.Opening, uint64(0)
+func (e *examination) electorate() wire.Digest {
+	governing, proposer := e.governing(), e.proposal.Statement().Proposer
+	n := e.named().bytes(governing[:]).list(e.c.Operators).list(e.c.Keys).list(e.c.Levels).list(e.c.Enrolments)
+	o, alone := &e.c.Opening, uint64(0)
 	if o.Alone {
 		alone = 1
 	}
 	n = n.bytes(proposer[:]).bytes(o.Operator[:]).bytes(o.Key[:]).number(o.Level).number(alone)
-	for _, v := range o.Voters {
+	for i := range o.Voters {
+		v := &o.Voters[i]
 		n = n.bytes(v.ID[:]).bytes(v.Operator[:]).bytes(v.Key[:]).number(v.Level)
 	}
-	return n
+	return n.hash()
 }
 
 // recall returns what a memory has by a name, or else what find finds, and keeps that.
-func recall[T any](v *Verifier, among func(*Verifier) *memory[T], named func() name, find func() (T, error)) (T, error) {
+func recall[T any](v *Verifier, among func(*Verifier) *memory[T], named func() wire.Digest, find func() (T, error)) (T, error) {
 	if v == nil {
 		return find()
 	}
-	id := named().hash()
+	id := named()
 	v.mu.Lock()
 	value, ok := among(v).entries[id]
 	v.mu.Unlock()
@@ -143,42 +169,43 @@ func recall[T any](v *Verifier, among func(*Verifier) *memory[T], named func() n
 
 func (e *examination) authority() (*identity.Authority, error) {
 	return recall(e.known, func(v *Verifier) *memory[*identity.Authority] { return &v.authorities },
-		func() name { return chain(e.c) },
+		e.chain,
 		func() (*identity.Authority, error) {
-			return identity.VerifyChain(e.c.Realm, e.c.Genesis, e.c.Rosters, 0)
+			return identity.VerifyChain(e.c.Realm, bytes.Clone(e.c.Genesis), cloned(e.c.Rosters), 0)
 		})
+}
+
+// cloned copies what may be remembered: a memory must not hold whole certificates.
+func cloned(list [][]byte) [][]byte {
+	all := make([][]byte, len(list))
+	for i, b := range list {
+		all[i] = bytes.Clone(b)
+	}
+	return all
 }
 
 func (e *examination) reign() (reign, error) {
 	return recall(e.known, func(v *Verifier) *memory[reign] { return &v.reigns },
-		func() name { return governing(e.chained(), e.c) }, e.followPolicies)
+		e.governing, e.followPolicies)
 }
 
 func (e *examination) signedHead() (wire.Verified[audit.Head], error) {
 	return recall(e.known, func(v *Verifier) *memory[wire.Verified[audit.Head]] { return &v.heads },
-		func() name { id := e.chained(); return name{}.bytes(id[:]).bytes(e.c.Head) },
-		func() (wire.Verified[audit.Head], error) { return audit.VerifyHead(e.c.Head, e.a) })
+		e.signing,
+		func() (wire.Verified[audit.Head], error) { return audit.VerifyHead(bytes.Clone(e.c.Head), e.a) })
 }
 
 func (e *examination) vouched() error {
 	_, err := recall(e.known, func(v *Verifier) *memory[struct{}] { return &v.electorates },
-		func() name { return electorate(e.chained(), e.c, e.proposal.Statement().Proposer) },
+		e.electorate,
 		func() (struct{}, error) { return struct{}{}, e.vouch() })
 	return err
-}
-
-// chained returns the hash that stands for genesis and rosters.
-func (e *examination) chained() wire.Digest {
-	if e.chainID.IsZero() {
-		e.chainID = chain(e.c).hash()
-	}
-	return e.chainID
 }
 
 // enrolment verifies an enrolment by an identity key of its operator.
 func (v *Verifier) enrolment(raw []byte, realm wire.Realm, key wire.PublicKey) (invited, error) {
 	return recall(v, func(v *Verifier) *memory[invited] { return &v.enrolments },
-		func() name { return name{}.bytes(realm[:]).bytes(key[:]).bytes(raw) },
+		func() wire.Digest { return name{}.bytes(realm[:]).bytes(key[:]).bytes(raw).hash() },
 		func() (invited, error) {
 			e, t, err := identity.VerifyEnrolment(raw, realm, key)
 			if err != nil {

@@ -84,6 +84,9 @@ func (r *Reader) End() error {
 // Len returns how many bytes were not read yet.
 func (r *Reader) Len() int { return len(r.rest) }
 
+// Rest returns the bytes that were not read yet, and reads none of them.
+func (r *Reader) Rest() []byte { return r.rest }
+
 // Refuse makes the reader refuse, for a reason that its caller sees.
 func (r *Reader) Refuse(reason string) {
 	if r.err == nil {
@@ -154,6 +157,18 @@ func (r *Reader) Text() []byte {
 		}
 	}
 	return b
+}
+
+// Bool reads a truth.
+func (r *Reader) Bool() bool {
+	const no, yes = 0xf4, 0xf5
+	b := r.Next()
+	if b != no && b != yes {
+		r.Refuse("item missing or of another type")
+		return false
+	}
+	r.rest = r.rest[1:]
+	return b == yes
 }
 
 // Array reads what stands before an array's elements and returns their number, at most limit.

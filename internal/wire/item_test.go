@@ -41,6 +41,7 @@ func TestReader(t *testing.T) {
 	four := func(r *wire.Reader) { r.Fixed(make([]byte, 4)) }
 	list := func(r *wire.Reader) { r.Array(2) }
 	pairs := func(r *wire.Reader) { r.Map(2) }
+	truth := func(r *wire.Reader) { r.Bool() }
 	for _, row := range []struct {
 		name, hex string
 		read      func(*wire.Reader)
@@ -86,6 +87,13 @@ func TestReader(t *testing.T) {
 		{"array of many", "9bffffffffffffffff", list, fault.Malformed},
 		{"map", "a0", pairs, ""},
 		{"map above the limit", "a3", pairs, fault.Malformed},
+		{"no", "f4", truth, ""},
+		{"yes", "f5", truth, ""},
+		{"null where a truth", "f6", truth, fault.Malformed},
+		{"a truth in two bytes", "f815", truth, fault.Malformed},
+		{"number where a truth", "01", truth, fault.Malformed},
+		{"no truth", "", truth, fault.Malformed},
+		{"truth and a byte more", "f500", truth, fault.Malformed},
 		{"tag", "c100", number, fault.Malformed},
 		{"refused by the caller", "00", func(r *wire.Reader) { r.Uint(0); r.Refuse("no") }, fault.Malformed},
 	} {
@@ -93,7 +101,8 @@ func TestReader(t *testing.T) {
 			r := wire.NewReader(unhex(row.hex))
 			row.read(&r)
 			wantCode(t, r.End(), row.want)
-			if row.want != "" && (r.Uint(9) != 0 || r.Int() != 0 || r.Bytes() != nil || r.Text() != nil || r.Array(9) != 0 || r.Next() != 0) {
+			if row.want != "" && (r.Uint(9) != 0 || r.Int() != 0 || r.Bytes() != nil || r.Text() != nil || r.Array(9) != 0 || r.Next() != 0 ||
+				r.Bool() || r.Rest() != nil) {
 				t.Error("something is read after the refusal")
 			}
 		})
@@ -102,7 +111,7 @@ func TestReader(t *testing.T) {
 
 // FuzzReader holds: what the reader takes as one item, Decode takes as the same value, and the other way round.
 func FuzzReader(f *testing.F) {
-	for _, s := range []string{"00", "1818", "3b7fffffffffffffff", "6161", "4161", "62c3a4", "61ff", "5bffffffffffffffff"} {
+	for _, s := range []string{"00", "1818", "3b7fffffffffffffff", "6161", "4161", "62c3a4", "61ff", "5bffffffffffffffff", "f4", "f5", "f6", "f815"} {
 		f.Add(unhex(s))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
@@ -110,7 +119,15 @@ func FuzzReader(f *testing.F) {
 		var i int64
 		var s string
 		var b []byte
+		var yes bool
 		r := wire.NewReader(raw)
+		if rest := r.Rest(); !bytes.Equal(rest, raw) || r.Len() != len(raw) {
+			t.Fatalf("%d bytes are left of %d", len(rest), len(raw))
+		}
+		if got, generalErr := r.Bool(), wire.Decode(raw, &yes); (r.End() == nil) != (generalErr == nil) || (r.Err() == nil && got != yes) {
+			t.Fatalf("truth: %v, %v", r.Err(), generalErr)
+		}
+		r = wire.NewReader(raw)
 		if got, generalErr := r.Uint(math.MaxUint64), wire.Decode(raw, &n); (r.End() == nil) != (generalErr == nil) || (r.Err() == nil && got != n) {
 			t.Fatalf("number: %v, %v", r.Err(), generalErr)
 		}

@@ -24,6 +24,7 @@ const (
 	Proposal   Kind = "proposal"
 	Ballot     Kind = "ballot"
 	Commitment Kind = "commitment"
+	Evidence   Kind = "evidence"
 )
 
 // Typ returns the media type that stands in the protected header (RFC 9596).

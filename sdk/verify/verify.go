@@ -18,16 +18,16 @@ type TrustRoot = proof.Trust
 type Report = proof.Report
 
 // Certificate is a verified certificate: a decision that anybody can check who knows the realm's id. Its ID, Action,
-// Class, Ballots (how many), NotBefore and Expires (Unix milliseconds) say what was decided; Raw returns its bytes. Verify
-// makes the whole check again by another trust root, and for an action and a time.
+// Class, Ballots (how many), NotBefore and Expires (Unix milliseconds) say what was decided; Raw returns its one encoding, and
+// File that packed, to keep or hand on. Verify makes the whole check again by another trust root, and for an action and a time.
 type Certificate = proof.Certificate
 
 // Early is the error of [Certificate.Verify] before the time from which the action may be done: its From, in Unix
 // milliseconds.
 type Early = proof.Early
 
-// Parse reads a certificate and makes the whole check. The report names every check made; the error is that of the
-// first that failed.
+// Parse reads a certificate, its encoding or its file, and makes the whole check. The report names every check made; the
+// error is that of the first that failed.
 func Parse(raw []byte, t TrustRoot) (*Certificate, Report, error) {
 	return proof.ParseCertificate(raw, t)
 }
@@ -49,3 +49,7 @@ type Signature = proof.Signature
 
 // Explain takes a certificate apart, whether it verifies or not.
 func Explain(raw []byte, t TrustRoot) Explanation { return proof.Explain(raw, t) }
+
+// Unpack returns a certificate's one encoding from its file, and checks nothing else of it. [Parse] and [Explain] read both.
+// It refuses with the codes malformed and too_large, and never makes more than 1 MiB of what it is given.
+func Unpack(file []byte) ([]byte, error) { return proof.Unpack(file) }

@@ -3,11 +3,13 @@ package verify_test
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/seed-3e86d5b2/conclave/consensus"
 	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/internal/fault"
 	"github.com/seed-3e86d5b2/conclave/internal/ledger/ledgertest"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 	"github.com/seed-3e86d5b2/conclave/policy"
@@ -63,6 +65,40 @@ func TestCertificate(t *testing.T) {
 			t.Errorf("%s: spoilt, and accepted", name)
 		}
 		raw[len(raw)-1] ^= 1
+	}
+}
+
+func TestFile(t *testing.T) {
+	raw, w := decided(t)
+	root := verify.TrustRoot{Realm: w.Realm}
+	c, _, err := verify.Parse(raw, root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := c.File()
+	if len(file) >= len(raw) {
+		t.Errorf("%d bytes as a file, %d without", len(file), len(raw))
+	}
+	again, report, err := verify.NewVerifier().Parse(file, root)
+	if err != nil || !report.Valid || string(again.Raw()) != string(raw) || string(again.File()) != string(file) {
+		t.Errorf("from the file: %v %+v", err, report)
+	}
+	if got, err := verify.Unpack(file); err != nil || string(got) != string(raw) {
+		t.Errorf("unpacked: %d bytes, %v", len(got), err)
+	}
+	if got, err := verify.Unpack(raw); err != nil || string(got) != string(raw) {
+		t.Errorf("what is not packed: %d bytes, %v", len(got), err)
+	}
+	for name, bad := range map[string][]byte{"twice": append(slices.Clone(file), file...), "cut off": file[:len(file)-1], "two bytes": file[:2]} {
+		if _, err := verify.Unpack(bad); fault.CodeOf(err) != fault.Malformed {
+			t.Errorf("%s: %v", name, err)
+		}
+		if c, report, err := verify.Parse(bad, root); c != nil || err == nil || report.Valid || report.Code != fault.Malformed {
+			t.Errorf("%s: %v %+v", name, err, report)
+		}
+		if x := verify.Explain(bad, root); x.Valid || len(x.Unreadable) != 1 {
+			t.Errorf("%s: explained as %+v", name, x.Unreadable)
+		}
 	}
 }
 
