@@ -24,6 +24,9 @@ type Token struct {
 	Pins      []ID           `cbor:"8,keyasint"` // the nodes' keys, sorted
 	Serves    []string       `cbor:"9,keyasint"` // capability patterns granted, sorted; see [MatchCapability]
 	Roster    uint64         `cbor:"10,keyasint"`
+
+	// Parent is the agent on whose behalf this one acts: its level stays below that agent's. Nil: none.
+	Parent *ID `cbor:"11,keyasint,omitempty"`
 }
 
 // Kind implements [wire.Statement].
@@ -55,7 +58,20 @@ func (t Token) Check() error {
 	if err := checkSorted(t.Pins, Node); err != nil {
 		return err
 	}
+	if err := t.checkParent(); err != nil {
+		return err
+	}
 	return checkSpan(t.Issued, t.Expires, MaxTokenLife)
+}
+
+func (t Token) checkParent() error {
+	if t.Parent == nil {
+		return nil
+	}
+	if t.Parent.Role() != Agent {
+		return fmt.Errorf("%w: token's parent is no agent", wire.ErrMalformed)
+	}
+	return t.Parent.Check()
 }
 
 // Enrolment binds an agent's key to a token. The agent's key and the one-time key both sign it, so neither a node

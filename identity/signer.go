@@ -16,10 +16,10 @@ var ErrNotAllowed = fault.New(fault.Denied, "identity: this key does not sign th
 var (
 	identityKinds = map[Role][]wire.Kind{
 		Agent: {wire.Credential, wire.Command, wire.Proposal, wire.Ballot, wire.Commitment, wire.Card, wire.Succession,
-			wire.Enrolment},
+			wire.Enrolment, wire.Evidence},
 		Node: {wire.Credential, wire.Command, wire.Head, wire.Ticket, wire.Roster, wire.Succession, wire.Admission},
 		Operator: {wire.Credential, wire.Command, wire.Proposal, wire.Ballot, wire.Token, wire.Succession, wire.Genesis,
-			wire.Roster, wire.JoinToken},
+			wire.Roster, wire.JoinToken, wire.Evidence},
 	}
 	processKinds = []wire.Kind{wire.Envelope, wire.Batch, wire.Presence}
 )

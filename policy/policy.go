@@ -32,6 +32,11 @@ type Policy struct {
 
 	// Emergency says who may do what without the class's rule: break-glass. Nil: nobody.
 	Emergency *Emergency `cbor:"9,keyasint,omitempty"`
+
+	// Reckoning is how evidence becomes a score, and Rungs what the levels L1 to L5 ask for. Nil, and not in the encoding,
+	// they are what [Policy.Params] and [Policy.Ladder] say; that itself has no other encoding. See [Policy.SetTrust].
+	Reckoning *trust.Params `cbor:"10,keyasint,omitempty"`
+	Rungs     []trust.Rung  `cbor:"11,keyasint,omitempty"`
 }
 
 // Emergency lets people decide alone, at once and loudly, on the actions that it lists. Each use is reviewed afterwards; while
@@ -67,6 +72,9 @@ type Kind struct {
 	// of this pattern's kinds to the same target in the last Window ms, this action included: splitting it does not help.
 	Window int64  `cbor:"4,keyasint,omitempty"` // at most 30 days; 0 without steps
 	Steps  []Step `cbor:"5,keyasint,omitempty"` // by rising sum and class, at most 3
+
+	// When raises the class of single actions, or denies them, by their target, parameters and amount; at most [MaxWhen].
+	When []When `cbor:"6,keyasint,omitempty"`
 }
 
 // Step gives a sum of amounts a class.
@@ -116,10 +124,10 @@ func Parse(raw []byte) (Policy, error) {
 	return p, nil
 }
 
-// Classify returns the action's class: that of the most specific pattern that matches its kind, R3 if none does, and
-// least if that is higher, because a proposer may raise the class and never lower it. Errors: [ErrDenied], what
-// [consensus.Action.Check] says, and [wire.ErrMalformed] for a least above R3; the class is R3 then. The sum is what
-// [Policy.Summed] says is summed up, this action included.
+// Classify returns the action's class: that of the most specific pattern that matches its kind, R3 if none does, what that
+// kind's conditions and sums raise it to, and least if that is higher, because a proposer may raise the class and never
+// lower it. Errors: [ErrDenied], what [consensus.Action.Check] says, and [wire.ErrMalformed] for a least above R3; the class
+// is R3 then. The sum is what [Policy.Summed] says is summed up, this action included.
 func (p Policy) Classify(a consensus.Action, least consensus.Class, sum uint64) (consensus.Class, error) {
 	if err := a.Check(); err != nil {
 		return consensus.R3, err
@@ -134,13 +142,23 @@ func (p Policy) Classify(a consensus.Action, least consensus.Class, sum uint64) 
 	case kind.Deny:
 		return consensus.R3, fmt.Errorf("%w: %s", ErrDenied, kind.Pattern)
 	}
-	class := max(kind.Class, least)
+	class, denied := kind.raise(a, max(kind.Class, least))
+	if denied {
+		return consensus.R3, fmt.Errorf("%w: %s, by what the action says", ErrDenied, kind.Pattern)
+	}
 	for _, s := range kind.Steps {
 		if sum > s.Above {
 			class = max(class, s.Class)
 		}
 	}
 	return class, nil
+}
+
+// Base returns the class of a kind of action before conditions and sums; false for a kind that no pattern matches, or that
+// is denied. What is earned with such actions counts in this class: nobody comes to a higher one by an action's text.
+func (p Policy) Base(kind string) (class consensus.Class, known bool) {
+	k, known := p.kind(kind)
+	return k.Class, known && !k.Deny
 }
 
 // Summed returns the pattern whose kinds are summed up with the action's, and over how many ms; false if its class does not

@@ -44,6 +44,15 @@ type Grant struct {
 	Principal identity.ID `cbor:"1,keyasint"`
 	Serves    []string    `cbor:"2,keyasint,omitempty"`
 	Family    string      `cbor:"3,keyasint,omitempty"` // "": as it was; at most 64 bytes, written like a capability
+
+	// Make is the SHA-256 of what the agent is made of, model, prompt and tools, as its operator states it; nil: as it was. A
+	// change of it costs a level. From feature level 4 on.
+	Make *wire.Digest `cbor:"4,keyasint,omitempty"`
+}
+
+// Evidence hands in a statement about an agent (trust.Evidence, signed by its parties). The result is a trust.Effect.
+type Evidence struct {
+	Statement []byte `cbor:"1,keyasint"`
 }
 
 // PutCard publishes an agent's signed card (discovery.Card).

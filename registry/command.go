@@ -41,6 +41,9 @@ const (
 	TypeEquivocate Type = "equivocate" // [Equivocate], by anybody
 	TypeSettle     Type = "settle"     // [Settle], by a root or the proposer's operator
 	TypePolicy     Type = "policy"     // [PutPolicy], loosens
+
+	TypeEvidence Type = "evidence" // [Evidence], by any active member; what it tells is signed by its parties
+	TypePromote  Type = "promote"  // [SetLevel]: one level up by evidence, or the lease anew, with the ladder's sign-off
 )
 
 // FormatVersion is the version of commands; see spec/README.md.
@@ -48,9 +51,13 @@ const FormatVersion = 1
 
 // Feature is the newest feature level that this build speaks: what a node says in its [Tick]. Level 1 brought
 // [TypeRoster], level 2 [TypeRemind], level 3 what decisions got with their formats' version 1: [TypeCommit], [TypeCancel],
-// [TypeEquivocate], [TypeSettle] and [TypePolicy]; all other types are of level 0. A type is executed from when every node of
-// the roster has told its level.
-const Feature = 3
+// [TypeEquivocate], [TypeSettle] and [TypePolicy], level 4 [TypeEvidence] and [TypePromote], children of agents
+// (identity.Token), capability digests ([Grant]) and policies that say how to reckon; all other types are of level 0. A
+// type is executed from when every node of the roster has told its level.
+const Feature = 4
+
+// TrustFeature is the feature level of [TypeEvidence] and [TypePromote].
+const TrustFeature = 4
 
 // Command asks for one change. The author signs it, and so do the further operators that a loosening needs.
 type Command struct {

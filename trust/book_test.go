@@ -1,0 +1,572 @@
+package trust_test
+
+import (
+	"math"
+	"testing"
+
+	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/trust"
+)
+
+const (
+	aDay = int64(24 * 60 * 60 * 1000)
+	unit = trust.Unit
+)
+
+// bookID returns the n-th principal of a role without making a key for it.
+func bookID(role identity.Role, n int) identity.ID {
+	var id identity.ID
+	id[0], id[1], id[2], id[3] = byte(role), byte(n>>16), byte(n>>8), byte(n)+1
+	return id
+}
+
+func agent(n int) identity.ID    { return bookID(identity.Agent, n) }
+func operator(n int) identity.ID { return bookID(identity.Operator, n) }
+
+// opened returns a book with n agents, each of its own operator.
+func opened(n int) *trust.Book { return peopled(n, n) }
+
+// attested is an outcome of agent 0, attested by operator n itself.
+func attested(n int, ok bool) trust.Event {
+	return trust.Event{Act: trust.Outcome, Subject: agent(0), By: operator(n), Operator: operator(n), Rooted: true, OK: ok}
+}
+
+// attestedBy is an outcome of agent 0, attested by agent n.
+func attestedBy(n int, ok bool) trust.Event {
+	return trust.Event{Act: trust.Outcome, Subject: agent(0), By: agent(n), Operator: operator(n), OK: ok}
+}
+
+// rated is agent n's opinion of agent 0.
+func rated(n int, value int64) trust.Event {
+	return trust.Event{Act: trust.Rating, Subject: agent(0), By: agent(n), Operator: operator(n), Value: value}
+}
+
+// praised is person n's word for the agent.
+func praised(who, n int, amount trust.Micro) trust.Event {
+	return trust.Event{
+		Act: trust.Endorsement, Subject: agent(who), By: operator(n), Operator: operator(n), Rooted: true, Amount: amount,
+	}
+}
+
+func violated(severity uint8) trust.Event {
+	return trust.Event{Act: trust.Violation, Subject: agent(0), Severity: severity}
+}
+
+func account(t *testing.T, b *trust.Book, n int) trust.Account {
+	t.Helper()
+	a, ok := b.Account(agent(n))
+	if !ok {
+		t.Fatalf("no account of agent %d", n)
+	}
+	return a
+}
+
+// weighs applies the event and asks for its weight and cap.
+func weighs(t *testing.T, b *trust.Book, e trust.Event, at int64, weight trust.Micro, by trust.Cap) trust.Effect {
+	t.Helper()
+	got := b.Apply(e, at)
+	if got.Weight != weight || got.Cap != by {
+		t.Fatalf("%v weighs %d by %q, not %d by %q", e.Act, got.Weight, got.Cap, weight, by)
+	}
+	return got
+}
+
+// raise gives agent n many good outcomes of the class, by operators 1000 and above, until the day returned.
+func raise(b *trust.Book, n int, class uint8, at int64) int64 {
+	for range 60 {
+		for by := range 3 {
+			e := attested(1000+by, true)
+			e.Subject, e.Class = agent(n), class
+			b.Apply(e, at)
+		}
+		at += aDay
+	}
+	return at
+}
+
+func TestANewcomerHasNoScore(t *testing.T) {
+	b := opened(1)
+	for c, s := range b.Scores(agent(0), now) {
+		want := trust.Score{Class: uint8(c), Fast: 1000, Integrity: 1000, Uncertainty: 1000}
+		if s != want {
+			t.Errorf("%+v", s)
+		}
+	}
+	for _, s := range b.Scores(agent(7), now) {
+		if s != (trust.Score{}) {
+			t.Errorf("a stranger: %+v", s)
+		}
+	}
+}
+
+func TestOutcomesWeighAWholeUnitAPiece(t *testing.T) {
+	b := opened(1)
+	got := weighs(t, b, attested(1, true), now, unit, trust.Uncapped)
+	// 1 of 1 + 8 unknown; in class 1 half of it counts.
+	if got.Nominal != unit || got.Before != [4]uint64{} || got.After != [4]uint64{111, 58, 0, 0} {
+		t.Fatalf("%+v", got)
+	}
+	got = weighs(t, b, attested(2, false), now, -unit, trust.Uncapped)
+	if got.Nominal != -unit || got.After != [4]uint64{83, 43, 0, 0} { // 1 of 1 + 3 + 8
+		t.Fatalf("%+v", got)
+	}
+	s := b.Scores(agent(0), now)[0]
+	if s.Good != unit || s.Bad != 3*unit || s.Belief != 83 || s.Disbelief != 250 || s.Uncertainty != 667 || s.Fast != 625 {
+		t.Fatalf("%+v", s)
+	}
+}
+
+func TestEvidenceCountsForItsClassAndThoseBelow(t *testing.T) {
+	for class, want := range [][4]uint64{{111, 58, 0, 0}, {111, 111, 58, 0}, {111, 111, 111, 58}, {111, 111, 111, 111}} {
+		b := opened(1)
+		e := attested(1, true)
+		e.Class = uint8(class)
+		if got := b.Apply(e, now).After; got != want {
+			t.Errorf("class %d: %v, not %v", class, got, want)
+		}
+		e.OK = false // a failure counts against every class
+		if got := b.Apply(e, now).After; got[0] >= want[0] || got[1] >= want[1] {
+			t.Errorf("class %d: %v after a failure, %v before", class, got, want)
+		}
+	}
+	b := opened(1)
+	e := attested(1, true)
+	e.Class = 200
+	if got := b.Apply(e, now); got.Class != 3 || got.After != [4]uint64{111, 111, 111, 111} {
+		t.Fatalf("a class that there is not counts as the highest: %+v", got)
+	}
+}
+
+func TestADayIsWorthThreeUnits(t *testing.T) {
+	b := opened(1)
+	for n := range 3 {
+		weighs(t, b, attested(n+1, true), now, unit, trust.Uncapped)
+	}
+	weighs(t, b, attested(4, true), now, 3*unit/4, trust.ByDay)
+	weighs(t, b, attested(5, true), now, 3*unit/5, trust.ByDay)
+	var sum trust.Micro
+	for n := range 100 { // the next days know how many there were
+		sum = 0
+		for k := range 30 {
+			sum += b.Apply(attested(k, true), now+int64(n+1)*aDay+int64(k)).Weight
+		}
+	}
+	if sum != 3*unit {
+		t.Fatalf("30 outcomes weigh %d", sum)
+	}
+}
+
+func TestOneOperatorsDayIsAUnit(t *testing.T) {
+	b := opened(1)
+	weighs(t, b, attested(1, true), now, unit, trust.Uncapped)
+	weighs(t, b, attested(1, true), now, 0, trust.ByOne)
+	weighs(t, b, attested(1, false), now, -unit/3, trust.ByOne) // the third of its word today; failures have their own unit
+	weighs(t, b, attested(2, true), now, unit, trust.Uncapped)  // many words of one do not make others' less
+	next := now + aDay
+	for range 3 {
+		weighs(t, b, attested(1, true), next, unit/3, trust.ByOne) // it spoke three times yesterday
+	}
+	weighs(t, b, attested(1, true), next, 1, trust.ByOne) // what the thirds left over
+	weighs(t, b, attested(1, true), next, 0, trust.ByOne)
+}
+
+// TestInventedSuccessesDoNotHideFailures: an agent that fails all of twenty requests a day, by two operators, stays bad
+// however many invented successes a few other operators attest. When a day was shared by the number of outcomes, three
+// operators made it 743.
+func TestInventedSuccessesDoNotHideFailures(t *testing.T) {
+	for _, row := range []struct {
+		operators int
+		most      uint64
+	}{{1, 160}, {2, 270}, {3, 350}} { // measured: 140, 244, 325
+		b := opened(1)
+		for d := range int64(200) {
+			for k := range 220 {
+				e := attested(1+k%2, false)
+				if k%11 != 0 {
+					e = attested(9+k%row.operators, true)
+				}
+				b.Apply(e, now+d*aDay+int64(k)*60_000)
+			}
+		}
+		if got := b.Scores(agent(0), now+200*aDay)[0].Value; got > row.most {
+			t.Errorf("%d operators make it %d", row.operators, got)
+		}
+	}
+}
+
+// TestAFullDayHidesNoFailure: after a day begun well, failures weigh as much as they would have at its beginning.
+func TestAFullDayHidesNoFailure(t *testing.T) {
+	for _, failsFirst := range []bool{true, false} {
+		b := opened(1)
+		var bad trust.Micro
+		for d := range 2 {
+			bad = 0
+			for k := range 20 {
+				failure := k < 4 && failsFirst || k >= 16 && !failsFirst
+				if e := b.Apply(attested(1, !failure), now+int64(d)*aDay+int64(k)); e.Weight < 0 {
+					bad -= e.Weight
+				}
+			}
+		}
+		if bad != 4*unit/20 {
+			t.Errorf("fails first: %v: four failures of twenty weigh %d", failsFirst, bad)
+		}
+	}
+}
+
+func TestAnAttesterNeedsStandingAndFunds(t *testing.T) {
+	b := opened(3)
+	weighs(t, b, attestedBy(1, true), now, 0, trust.ByNothing)
+	weighs(t, b, attestedBy(1, false), now, 0, trust.ByNothing)
+	stranger := attested(9, true)
+	stranger.By, stranger.Rooted = agent(99), false
+	weighs(t, b, stranger, now, 0, trust.ByNothing)
+	if a := account(t, b, 0); a.Climb.Outcomes != [4]uint32{} {
+		t.Fatal("an outcome of no weight helps up")
+	}
+	at := raise(b, 1, 0, now)
+	word := trust.Micro(b.Scores(agent(1), at)[0].Value)
+	if word < 800 {
+		t.Fatal(word)
+	}
+	before := account(t, b, 1)
+	weighs(t, b, attestedBy(1, true), at, word*1000, trust.Uncapped)
+	weighs(t, b, attestedBy(1, false), at, -unit/2, trust.ByOne) // of the operator's day, its two words share
+	after := account(t, b, 1)
+	if spent := before.FundsFor - after.FundsFor; spent < word*1000 {
+		t.Fatalf("good words cost %d of %d", spent, before.FundsFor)
+	}
+	if spent := before.FundsAgainst - after.FundsAgainst; spent < unit/2 {
+		t.Fatalf("bad words cost %d of %d", spent, before.FundsAgainst)
+	}
+	high := attestedBy(1, true)
+	high.Class = 2 // it has never done such work itself
+	weighs(t, b, high, at, 0, trust.ByNothing)
+	if a := account(t, b, 0); a.Climb.Outcomes != [4]uint32{1} || a.Climb.From[0] != operator(1) || !a.Climb.From[1].IsZero() {
+		t.Fatalf("%+v", a.Climb)
+	}
+}
+
+// TestAgentsFailuresAreOpinions: however many established agents attest failures, they take off a fifth; a person's word, or
+// that of an agent that attests as its operator would, counts in full.
+func TestAgentsFailuresAreOpinions(t *testing.T) {
+	b := opened(8)
+	at := now
+	for n := range 8 {
+		raise(b, n, 0, now)
+	}
+	at += 60 * aDay
+	was := b.Scores(agent(0), at)[0]
+	e := b.Apply(attestedBy(1, false), at)
+	if a := account(t, b, 0); a.Slandered != -e.Weight*3/2 || a.Bad[0] != 0 || a.FastBad != 0 {
+		t.Fatalf("%d: %+v", e.Weight, a)
+	}
+	if s := b.Scores(agent(0), at)[0]; s.Bad != -3*e.Weight || s.Fast != was.Fast || s.Value >= was.Value {
+		t.Fatalf("%+v, before %+v", s, was)
+	}
+	for d := range int64(10) {
+		for n := 1; n < 8; n++ {
+			b.Apply(attestedBy(n, false), at+d*aDay)
+			b.Apply(rated(n, -1000), at+d*aDay)
+		}
+	}
+	s := b.Scores(agent(0), at+9*aDay)[0]
+	if s.Value < was.Value*3/4 || s.Value > was.Value*5/6 { // a fifth, and what nine idle days cost
+		t.Fatalf("%d, before %d", s.Value, was.Value)
+	}
+	for n := range 3 { // seven opinions of the day leave it empty
+		weighs(t, b, attested(20+n, false), at+9*aDay, -unit, trust.Uncapped)
+	}
+	if a := account(t, b, 0); a.Bad[0] == 0 || a.FastBad != 3*unit {
+		t.Fatalf("%+v", a)
+	}
+}
+
+// TestASmallWordIsSmall: an attester of little standing neither helps up nor fills the day for others.
+func TestASmallWordIsSmall(t *testing.T) {
+	b := opened(2)
+	e := attested(7, true)
+	e.Subject = agent(1)
+	for n := range 3 {
+		e.By, e.Operator = operator(7+n), operator(7+n)
+		b.Apply(e, now)
+	}
+	word := trust.Micro(b.Scores(agent(1), now)[0].Value)
+	if word < 200 || word > 400 {
+		t.Fatal(word)
+	}
+	for n := range 50 {
+		got := b.Apply(attestedBy(1, true), now)
+		if n == 0 && got.Weight == 0 || got.Nominal != word*1000 {
+			t.Fatalf("%+v", got)
+		}
+	}
+	if a := account(t, b, 0); a.Climb.Outcomes != [4]uint32{} || !a.Climb.From[0].IsZero() {
+		t.Fatalf("%+v", a.Climb)
+	}
+	if got := b.Apply(attested(9, true), now); got.Weight < unit/5 {
+		t.Fatalf("after fifty words of %d per mille a person's weighs %d", word, got.Weight)
+	}
+}
+
+func TestAWordCostsAQuarterOfTheFunds(t *testing.T) {
+	b := opened(3)
+	weighs(t, b, praised(1, 9, 2*unit), now, 2*unit, trust.Uncapped)
+	if a := account(t, b, 1); a.FundsFor != unit || a.FundsAgainst != unit || a.Endorsed != 2*unit {
+		t.Fatalf("%+v", a)
+	}
+	weighs(t, b, rated(1, 1000), now, unit/4, trust.ByFunds)
+	weighs(t, b, rated(1, 1000), now, 3*unit/16, trust.ByFunds)
+	weighs(t, b, rated(1, -1000), now, -unit/4, trust.ByFunds)
+	weighs(t, b, rated(1, 100), now, unit/10, trust.Uncapped)
+	weighs(t, b, rated(1, 0), now, 0, trust.Uncapped)
+	a := account(t, b, 0)
+	if a.Endorsed != unit/4+3*unit/16+unit/10 || a.Slandered != unit/4 || a.FundsFor != a.Endorsed/2 || a.FundsAgainst != a.FundsFor {
+		t.Fatalf("%+v", a)
+	}
+	by := account(t, b, 1)
+	if by.FundsFor != unit-a.Endorsed || by.FundsAgainst != unit-unit/4 {
+		t.Fatalf("%+v", by)
+	}
+	weighs(t, b, rated(2, 1000), now, 0, trust.ByFunds)
+	weighs(t, b, rated(2, -1000), now, 0, trust.ByFunds)
+	stranger := rated(2, -1000)
+	stranger.By = agent(99)
+	weighs(t, b, stranger, now, 0, trust.ByFunds)
+}
+
+// TestRatingsDoNotCreate: praise without outcomes is worth nothing, and slander takes a fifth at most.
+func TestRatingsDoNotCreate(t *testing.T) {
+	b := opened(1)
+	for d := range int64(30) {
+		b.Apply(praised(0, 9, 3*unit), now+d*aDay)
+	}
+	if s := b.Scores(agent(0), now+30*aDay)[0]; s.Value != 0 {
+		t.Fatalf("%+v", s)
+	}
+	plain, praisedToo, slandered := opened(1), opened(1), opened(1)
+	at := raise(plain, 0, 0, now)
+	raise(praisedToo, 0, 0, now)
+	raise(slandered, 0, 0, now)
+	for n := range 200 {
+		praisedToo.Apply(praised(0, n, 3*unit), at)
+		e := rated(0, -1000)
+		e.By, e.Operator, e.Rooted = operator(n), operator(n), true
+		slandered.Apply(e, at)
+	}
+	was := plain.Scores(agent(0), at)[0].Value
+	up, down := praisedToo.Scores(agent(0), at)[0].Value, slandered.Scores(agent(0), at)[0].Value
+	if up <= was || up > was+30 || down >= was || down < was*4/5 {
+		t.Fatalf("%d, praised %d, slandered %d", was, up, down)
+	}
+}
+
+func TestOneOperatorsRatingsHaveABound(t *testing.T) {
+	b := opened(2)
+	at := now
+	var sum trust.Micro
+	for range 12 {
+		b.Apply(praised(1, 9, 3*unit), at)
+		e := b.Apply(rated(1, 1000), at)
+		sum += e.Weight
+		if e.Cap == trust.ByRated {
+			break
+		}
+		b.Apply(praised(1, 10, 3*unit), at)
+		b.Apply(praised(1, 11, 3*unit), at)
+	}
+	if sum != 4*unit {
+		t.Fatalf("%d", sum)
+	}
+	weighs(t, b, rated(1, 1000), at, 0, trust.ByRated)
+	at += 45 * aDay // half of it is forgotten
+	for by := 10; by < 20; by++ {
+		b.Apply(praised(1, by, 3*unit), at)
+	}
+	weighs(t, b, rated(1, 1000), at, unit, trust.Uncapped)
+}
+
+func TestAPersonsDayHasAnAllowance(t *testing.T) {
+	b := opened(2)
+	weighs(t, b, praised(0, 9, 2*unit), now, 2*unit, trust.Uncapped)
+	weighs(t, b, praised(1, 9, 2*unit), now, unit, trust.ByLimit)
+	weighs(t, b, praised(1, 9, 1), now, 0, trust.ByLimit)
+	e := rated(0, -1000)
+	e.By, e.Operator, e.Rooted = operator(9), operator(9), true
+	weighs(t, b, e, now, 0, trust.ByLimit)
+	weighs(t, b, e, now+aDay, -unit, trust.Uncapped)
+	weighs(t, b, praised(1, 9, -5), now+aDay, 0, trust.Uncapped)
+	weighs(t, b, praised(1, 9, math.MaxInt64), now+aDay, 2*unit, trust.ByLimit)
+}
+
+func TestFairnessFollowsTheEvidence(t *testing.T) {
+	b := opened(3)
+	if a := account(t, b, 1); a.Fairness != 1_000_000 {
+		t.Fatal(a.Fairness)
+	}
+	b.Apply(rated(1, -1000), now) // nobody can tell yet
+	if a := account(t, b, 1); a.Fairness != 1_000_000 {
+		t.Fatal(a.Fairness)
+	}
+	at := raise(b, 0, 0, now)
+	for range 20 {
+		b.Apply(rated(1, -1000), at)
+		b.Apply(rated(2, 900), at)
+	}
+	slanderer, honest := account(t, b, 1).Fairness, account(t, b, 2).Fairness
+	if slanderer > 300_000 || honest < 850_000 {
+		t.Fatalf("slanderer %d, honest %d", slanderer, honest)
+	}
+	b.Apply(praised(1, 9, 3*unit), at)
+	if e := b.Apply(rated(1, -1000), at); e.Nominal != -trust.Micro(slanderer) {
+		t.Fatalf("%+v", e)
+	}
+	for range 100 {
+		b.Apply(rated(1, 900), at)
+	}
+	if a := account(t, b, 1); a.Fairness < 850_000 {
+		t.Fatalf("it cannot mend: %d", a.Fairness)
+	}
+}
+
+func TestViolationsWeighMoreEachTime(t *testing.T) {
+	b := opened(2)
+	raise(b, 0, 0, now)
+	at := now + 60*aDay
+	was := b.Scores(agent(0), at)[0]
+	weighs(t, b, violated(3), at, -8*unit, trust.Uncapped)
+	s := b.Scores(agent(0), at)[0]
+	if s.Integrity != 500 || s.Value != was.Competence/2 || s.Violations != 8*unit || s.Competence != was.Competence || s.Debt != 0 {
+		t.Fatalf("%+v, before %+v", s, was)
+	}
+	if got := weighs(t, b, violated(1), at, -unit, trust.Uncapped); got.Nominal != -unit/2 {
+		t.Fatalf("%+v", got)
+	}
+	weighs(t, b, violated(4), at, -96*unit, trust.Uncapped)
+	a := account(t, b, 0)
+	if a.Climb.Severity != [4]int64{at, 0, at, at} || a.Recidivism != 3*unit || a.Own != 105*unit {
+		t.Fatalf("%+v", a)
+	}
+	weighs(t, b, violated(0), at, 0, trust.Uncapped)
+	weighs(t, b, violated(5), at, 0, trust.Uncapped)
+	if after := account(t, b, 0); after.Violations != a.Violations {
+		t.Fatal("severities that there are not count")
+	}
+}
+
+func TestDebtFollowsTheOperator(t *testing.T) {
+	b := trust.NewBook(trust.Defaults(), nil)
+	b.Open(agent(0), operator(0), identity.Observer, now)
+	b.Open(agent(1), operator(0), identity.Observer, now)
+	b.Open(agent(2), operator(1), identity.Observer, now)
+	b.Apply(violated(3), now)
+	b.Open(agent(3), operator(0), identity.Observer, now) // after it
+	for n, want := range []trust.Micro{0, 2 * unit, 0, 8 * unit} {
+		if got := b.Scores(agent(n), now)[0].Debt; got != want {
+			t.Errorf("agent %d owes %d, not %d", n, got, want)
+		}
+	}
+	if d, none := b.Debt(operator(0), now), b.Debt(operator(1), now); d != 8*unit || none != 0 {
+		t.Errorf("operators owe %d and %d", d, none)
+	}
+	if d := b.Debt(operator(0), now+180*aDay); d < 4*unit-unit/20 || d > 4*unit+unit/20 {
+		t.Errorf("half a year later the operator owes %d", d)
+	}
+	half := b.Scores(agent(3), now+180*aDay)[0].Debt
+	if half < 4*unit-unit/20 || half > 4*unit+unit/20 {
+		t.Errorf("half a year later %d", half)
+	}
+	pardon := trust.Event{Act: trust.Pardon, Subject: agent(0), Amount: 6 * unit}
+	weighs(t, b, pardon, now, 6*unit, trust.Uncapped)
+	if s := b.Scores(agent(0), now)[0]; s.Violations != 2*unit || s.Debt != 0 {
+		t.Errorf("%+v", s)
+	}
+	if s := b.Scores(agent(1), now)[0]; s.Debt != unit/2 {
+		t.Errorf("%+v", s)
+	}
+	if s := b.Scores(agent(3), now)[0]; s.Debt != 2*unit {
+		t.Errorf("it inherits what is no longer owed: %+v", s)
+	}
+	debtor := pardon
+	debtor.Subject, debtor.Amount = agent(3), unit
+	b.Apply(debtor, now)
+	b.Apply(violated(2), now)
+	if s := b.Scores(agent(3), now)[0]; s.Debt != 5*unit { // of 1 and 4: it was 7 of 8 that it inherited
+		t.Errorf("what it inherited is not pardoned: %+v", s)
+	}
+	pardon.Amount = math.MaxInt64
+	b.Apply(pardon, now)
+	if a := account(t, b, 0); a.Violations != 0 || a.Own != 0 {
+		t.Errorf("%+v", a)
+	}
+	pardon.Amount = -unit
+	weighs(t, b, pardon, now, 0, trust.Uncapped)
+}
+
+// TestWhoComesInAnothersPlaceIsNotCleaner: its account begins with the operator's last violations.
+func TestWhoComesInAnothersPlaceIsNotCleaner(t *testing.T) {
+	b := opened(2)
+	b.Apply(violated(2), now+5)
+	b.Open(agent(2), operator(0), identity.Observer, now+10)
+	b.Open(agent(3), operator(1), identity.Observer, now+10)
+	if got := account(t, b, 2).Climb.Severity; got != [4]int64{0, now + 5} {
+		t.Error(got)
+	}
+	if got := account(t, b, 3).Climb.Severity; got != [4]int64{} {
+		t.Error(got)
+	}
+	again := restored(t, b)
+	again.Open(agent(4), operator(0), identity.Observer, now+20)
+	if got := account(t, again, 4).Climb.Severity; got != [4]int64{0, now + 5} {
+		t.Error("after a snapshot:", got)
+	}
+}
+
+func TestAlarmsDoNotAddUpAndPass(t *testing.T) {
+	b := opened(1)
+	raise(b, 0, 0, now)
+	at := now + 60*aDay
+	was := b.Scores(agent(0), at)[0].Value
+	alarm := trust.Event{Act: trust.Alarm, Subject: agent(0), By: agent(5), Operator: operator(5), Value: 900}
+	got := weighs(t, b, alarm, at, -600*unit, trust.ByLimit)
+	if got.Nominal != -900*unit || got.After[0] != was*400/1000 {
+		t.Fatalf("%+v, before %d", got, was)
+	}
+	b.Apply(alarm, at)
+	alarm.Value = 100
+	b.Apply(alarm, at)
+	if q := b.Suspicion(agent(0), at); q != 600 {
+		t.Fatal(q)
+	}
+	if q := b.Suspicion(agent(0), at+aDay/4); q < 297 || q > 300 {
+		t.Fatalf("%d after a half-life", q)
+	}
+	if now, then := b.Scores(agent(0), at+10*aDay)[0], was; now.Suspicion != 0 || now.Value < then*9/10 {
+		t.Fatalf("%+v, before %d", now, then)
+	}
+	alarm.Value, alarm.Rooted = 2000, true
+	weighs(t, b, alarm, at, -1000*unit, trust.Uncapped)
+	if s := b.Scores(agent(0), at)[0]; s.Value != 0 || s.Suspicion != 1000 {
+		t.Fatalf("%+v", s)
+	}
+	if q := b.Suspicion(agent(9), at); q != 0 {
+		t.Fatalf("%d on a stranger", q)
+	}
+}
+
+func TestVotesCountByTheirError(t *testing.T) {
+	for _, row := range []struct {
+		value     int64
+		good, bad trust.Micro
+	}{
+		{0, unit / 5, 0}, {125, unit / 10, 0}, {249, unit / 1250, 0}, {250, 0, 0}, {625, 0, unit / 10}, {1000, 0, unit / 5},
+		{-4, unit / 5, 0}, {4000, 0, unit / 5},
+	} {
+		b := opened(1)
+		e := b.Apply(trust.Event{Act: trust.Settled, Subject: agent(0), Class: 2, Value: row.value}, now)
+		a := account(t, b, 0)
+		if a.Good[2] != row.good || a.Bad[2] != row.bad || a.Climb.Votes != 1 || e.Weight != row.good-row.bad || a.FundsFor != 0 {
+			t.Errorf("%d: %+v, %d", row.value, a, e.Weight)
+		}
+	}
+}
