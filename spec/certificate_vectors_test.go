@@ -2,6 +2,8 @@ package spec_test
 
 import (
 	"bytes"
+	"encoding/binary"
+	"hash/crc32"
 	"slices"
 
 	"github.com/seed-3e86d5b2/conclave/audit"
@@ -18,6 +20,7 @@ func certificateVectors() *group {
 	t := newCourt()
 	g := certified{&group{folder: "certificate", statement: "certificate", realm: t.Realm, context: certificateContext{}}, t}
 	g.honest()
+	g.files()
 	g.parts()
 	g.policies()
 	g.replaced()
@@ -63,6 +66,75 @@ func (g certified) honest() {
 	g.ok("ok-voter-appointed", g.invent(voterOf(late, late.ID()), late.Key(), func(c *certificate) {
 		c.Operators = append([][]byte{g.appointment(late.ID(), registry.TypeOperator, g.d, g.b)}, c.Operators...)
 	}))
+}
+
+// files are certificates as files: packed, and not quite so.
+func (g certified) files() {
+	raw := encode(g.approved)
+	whole := packed(gzipped(0, nil, stored(raw)), raw)
+	refuse := func(name, check string, file []byte, edits ...func(*vector)) {
+		g.refuse(name, check, fault.Malformed, file, edits...)
+	}
+	g.accept("ok-packed", whole)
+	g.accept("ok-packed-in-two-blocks", packed(gzipped(0, nil, block(raw[:99], false), stored(raw[99:])), raw))
+	g.refuse("packed-too-large", "certificate-size", fault.TooLarge, whole, zeros(consensus.MaxCertificate))
+	bomb := make([]byte, consensus.MaxCertificate+1)
+	g.refuse("packed-bomb", "certificate-unpacked", fault.TooLarge, packed(gzipped(0, nil, zeroes(len(bomb))), bomb))
+	refuse("packed-with-a-name", "certificate-head", packed(gzipped(8, []byte("a\x00"), stored(raw)), raw))
+	refuse("packed-and-flagged-as-text", "certificate-head", packed(gzipped(1, nil, stored(raw)), raw))
+	refuse("packed-and-a-byte-more", "certificate-member", whole, zeros(1))
+	refuse("packed-in-two-members", "certificate-member", slices.Concat(whole, packed(gzipped(0, nil, stored(nil)), nil)))
+	refuse("packed-checksum", "certificate-packed", packed(gzipped(0, nil, stored(raw)), changed(raw, func(b *[]byte) {
+		*b = append(slices.Clone(raw[1:]), 0)
+	})))
+	refuse("packed-length", "certificate-packed", append(slices.Clone(whole[:len(whole)-1]), 1))
+	refuse("packed-and-cut-off", "certificate-packed", whole[:len(whole)-1])
+}
+
+// gzipped is a gzip member without its end (RFC 1952), by hand: what a library makes of the same bytes may change.
+func gzipped(flags byte, fields []byte, blocks ...[]byte) []byte {
+	head := append([]byte{0x1f, 0x8b, 8, flags, 0, 0, 0, 0, 0, 255}, fields...)
+	return append(head, slices.Concat(blocks...)...)
+}
+
+// packed ends a gzip member that holds raw.
+func packed(member, raw []byte) []byte {
+	member = binary.LittleEndian.AppendUint32(member, crc32.ChecksumIEEE(raw))
+	return binary.LittleEndian.AppendUint32(member, uint32(len(raw)))
+}
+
+// stored is the last block of a member, uncompressed, of less than 64 KiB.
+func stored(raw []byte) []byte { return block(raw, true) }
+
+func block(raw []byte, last bool) []byte {
+	head := []byte{0}
+	if last {
+		head[0] = 1
+	}
+	head = binary.LittleEndian.AppendUint16(head, uint16(len(raw)))
+	return append(binary.LittleEndian.AppendUint16(head, ^uint16(len(raw))), raw...)
+}
+
+// zeroes is the last block of a member that holds n bytes of 0, by the fixed codes (RFC 1951 §3.2.6): a literal, and copies
+// of 258 bytes from one byte back, then literals.
+func zeroes(n int) (out []byte) {
+	bits, have := uint64(0), 0
+	put := func(code uint64, n int) {
+		for bits, have = bits|code<<have, have+n; have >= 8; bits, have = bits>>8, have-8 {
+			out = append(out, byte(bits))
+		}
+	}
+	const literal0, copy258 = 0b00001100, 0b10100011 // their first bit lowest
+	put(0b011, 3)
+	put(literal0, 8)
+	for range (n - 1) / 258 {
+		put(copy258, 8+5)
+	}
+	for range (n - 1) % 258 {
+		put(literal0, 8)
+	}
+	put(0, 7+7) // the end of the block, and no bits left behind
+	return out
 }
 
 // parts are certificates one part of which is not what it should be.

@@ -26,6 +26,9 @@ func (generator) Fatal(args ...any) { panic(fmt.Sprint(args...)) }
 
 func (generator) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 
+// frozenFeature is the feature level that the nodes of the vectors tell: what their formats were frozen with.
+const frozenFeature = 3
+
 // theater is a realm of three people, of whom the first two have an agent.
 type theater struct {
 	*ledgertest.World
@@ -33,8 +36,8 @@ type theater struct {
 	worker, reviewer identity.Signer // L3 agents of a and b
 }
 
-func newTheater() theater {
-	w := ledgertest.New(generator{}, ledgertest.Preset(generator{}, policy.Standard), 3, 1)
+func newTheater(rules policy.Policy) theater {
+	w := ledgertest.NewAt(generator{}, rules, 3, 1, frozenFeature)
 	t := theater{World: w, a: w.Roots[0], b: w.Roots[1], c: w.Roots[2]}
 	t.worker = w.Agent(t.a, "worker", identity.Journeyer)
 	t.reviewer = w.Agent(t.b, "reviewer", identity.Journeyer)
@@ -83,7 +86,11 @@ func (t theater) card(agent identity.Signer, sequence uint64, name string) []byt
 type commands struct{ *group }
 
 func (g commands) add(v func(input []byte, edits ...func(*vector)), play func(t theater) []byte) {
-	t := newTheater()
+	g.addIn(ledgertest.Preset(generator{}, policy.Standard), v, play)
+}
+
+func (g commands) addIn(rules policy.Policy, v func(input []byte, edits ...func(*vector)), play func(t theater) []byte) {
+	t := newTheater(rules)
 	input := play(t)
 	c := commandContext{Genesis: t.Genesis, Policy: t.Policy.Encode()}
 	for _, entry := range t.Entries {
@@ -111,6 +118,7 @@ func commandVectors() *group {
 	g.settled()
 	g.governed()
 	g.reminders()
+	g.conditions()
 	return g.group
 }
 

@@ -184,6 +184,38 @@ func (g commands) settled() {
 		return settle(t, consumed(t), other)
 	})
 	g.no("settle-by-a-voter", "settle-party", fault.Denied, func(t theater) []byte { return settle(t, consumed(t), t.b) })
+	involving := func(t theater, change func(*consensus.Proposal)) consensus.Opening {
+		o := t.Propose(t.worker, t.worker.ID(), "process.exec", change)
+		t.Cast(t.b, o, consensus.Approve)
+		t.Cast(t.c, o, consensus.Approve)
+		t.Tick(o.Rule.Window)
+		return o
+	}
+	g.ok("ok-settle-what-nobody-did", func(t theater) []byte { return settle(t, involving(t, func(*consensus.Proposal) {}), t.a) })
+	g.no("settle-by-the-executor", "settle-party", fault.Denied, func(t theater) []byte {
+		return settle(t, involving(t, func(p *consensus.Proposal) { p.Executor = t.a.ID() }), t.a)
+	})
+	g.no("settle-by-a-beneficiary", "settle-party", fault.Denied, func(t theater) []byte {
+		return settle(t, involving(t, func(p *consensus.Proposal) { p.Beneficiaries = []identity.ID{t.a.ID()} }), t.a)
+	})
+	g.no("settle-by-the-operator-of-a-voter", "settle-party", fault.Denied, func(t theater) []byte {
+		o := t.Propose(t.worker, t.worker.ID(), "process.exec")
+		t.Cast(t.reviewer, o, consensus.Approve)
+		t.Cast(t.c, o, consensus.Approve)
+		t.Consume(t.worker, o)
+		return settle(t, o, t.b)
+	})
+	late := func(t theater) consensus.Opening {
+		o := t.Propose(t.worker, t.worker.ID(), "service.stop", func(p *consensus.Proposal) { p.Emergency = true })
+		t.Cast(t.b, o, consensus.Approve)
+		t.Cast(t.c, o, consensus.Approve)
+		t.Tick(t.Policy.Emergency.Review)
+		return o
+	}
+	g.ok("ok-settle-an-overdue-review-by-voters", func(t theater) []byte {
+		return t.signed(t.b, registry.TypeSettle, registry.Settle{Proposal: late(t).Proposal, Right: true}, t.c)
+	})
+	g.no("settle-an-overdue-review-by-one-voter", "settle-party", fault.Denied, func(t theater) []byte { return settle(t, late(t), t.b) })
 	g.no("settle-what-is-open", "settle-ended", fault.Pending, func(t theater) []byte {
 		o, _ := t.sealed()
 		return settle(t, o, t.a)

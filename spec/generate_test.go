@@ -19,8 +19,8 @@ var generators = []func() *group{
 	admissionVectors, tokenVectors, enrolmentVectors,
 	credentialVectors, successionVectors, ticketVectors, envelopeVectors, batchVectors, frameVectors, encodingVectors,
 	presenceVectors, cardVectors, headVectors, inclusionVectors,
-	proposalVectors, openingVectors, ballotVectors, commitmentVectors, equivocationVectors, tallyVectors, commandVectors,
-	certificateVectors, consumptionVectors,
+	policyVectors, proposalVectors, openingVectors, ballotVectors, commitmentVectors, equivocationVectors, tallyVectors, commandVectors,
+	certificateVectors, consumptionVectors, evidenceVectors,
 }
 
 // group is one folder of vectors of one statement.

@@ -105,6 +105,25 @@ func (g certified) emergencies() {
 		c.Opening.Voters = voters(append(c.Opening.Voters, voterOf(g.auditor, g.d.ID()))...)
 	}, g.b, g.c)
 	g.no("agent-votes-in-an-emergency", "voter-emergency", fault.Malformed, agents)
+	g.urgentAlone()
+	g.conditions()
+}
+
+// urgentAlone is an emergency whose kind an agent may decide alone if it is none.
+func (g certified) urgentAlone() {
+	rules := ledgertest.Preset(generator{}, policy.Standard)
+	rules.Kinds = append(rules.Kinds, policy.Kind{Pattern: "service.stop", Class: consensus.R0})
+	w := ledgertest.New(generator{}, rules, 3, 1)
+	t := &court{World: w, a: w.Roots[0], b: w.Roots[1], c: w.Roots[2]}
+	worker := w.Agent(t.a, "worker", identity.Journeyer)
+	c := w.Certificate(w.Propose(worker, worker.ID(), "service.stop").Proposal)
+	g.ok("ok-alone-what-may-be-an-emergency", c, under(w.Realm))
+	p := w.Proposal(worker.ID(), worker.ID(), "service.stop")
+	p.Emergency = true
+	c.Opening.Emergency, c.Opening.Rule = true, rules.Emergency.Rule()
+	t.propose(&c, p, worker)
+	t.record(&c)
+	g.no("emergency-alone", "alone-permit", fault.Denied, c, under(w.Realm))
 }
 
 // permits are uses of a permit, and verdicts on it.

@@ -33,6 +33,7 @@ func joinTokenVectors() *group {
 
 	g.accept("ok", theJoinToken())
 	g.accept("ok-all-roots", cosigned(g.realm, honestJoinToken(), keys(root, 3)...))
+	g.accept("ok-address-of-any-form", cosigned(g.realm, changed(honestJoinToken(), func(k *claim) { k.Addresses = []string{"", "here"} }), keys(root, 3)...))
 	g.refuse("one-root", "join-token-threshold", fault.NoQuorum, cosigned(g.realm, honestJoinToken(), key(root)))
 	g.refuse("root-and-stranger", "among", fault.NoQuorum, cosigned(g.realm, honestJoinToken(), key(root), key(99)))
 	g.refuse("nodes", "among", fault.NoQuorum, cosigned(g.realm, honestJoinToken(), keys(node+1, 3)...))

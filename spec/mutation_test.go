@@ -133,7 +133,7 @@ func lots(all []mutation, vectors []vector) []lot {
 // runner is what runs the vectors: without the generators it is built faster, which counts, once for each mutation.
 var runner = []string{
 	"craft_test.go", "mutation_apply_test.go", "mutation_table_test.go", "vector_test.go", "verify_decision_test.go",
-	"verify_envelope_test.go", "verify_realm_test.go", "verify_test.go",
+	"verify_envelope_test.go", "verify_evidence_test.go", "verify_realm_test.go", "verify_test.go",
 }
 
 // red returns the vectors that fail without the checks, sorted. Error: the code does not build so, or does not run.

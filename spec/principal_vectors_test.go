@@ -27,6 +27,7 @@ func tokenVectors() *group {
 
 	g.accept("ok", signed(key(root), g.realm, honestToken()))
 	g.accept("ok-serves-nothing", signed(key(root), g.realm, changed(honestToken(), func(k *claim) { k.Serves = nil })))
+	g.accept("ok-address-of-any-form", signed(key(root), g.realm, changed(honestToken(), func(k *claim) { k.Addresses = []string{"", "here"} })))
 	g.refuse("other-operator", "signature", fault.BadSignature, signed(key(root+1), g.realm, honestToken()))
 	g.refuse("serves-null", "re-encoding", fault.Malformed, signedBytes(key(root), g.realm, wire.Token,
 		edited(body, "09 81 68 7265766965772e2a", "09 f6")))
@@ -43,6 +44,10 @@ func tokenVectors() *group {
 	with("serves", "token-serves", fault.Malformed, func(k *claim) { k.Serves = []string{"re*"} })
 	with("no-pins", "token-pins", fault.Malformed, func(k *claim) { k.Pins = nil })
 	with("life", "token-life", fault.Malformed, func(k *claim) { k.Expires = k.Issued + identity.MaxTokenLife + 1 })
+	parent := func(of identity.ID) func(*claim) { return func(k *claim) { k.Parent = &of } }
+	g.accept("ok-of-a-child", signed(key(root), g.realm, changed(honestToken(), parent(id(identity.Agent, 1)))))
+	with("person-as-parent", "token-parent", fault.Malformed, parent(id(identity.Operator, 1)))
+	with("weak-parent", "token-parent-key", fault.BadKey, parent(weakID(identity.Agent)))
 	return g
 }
 

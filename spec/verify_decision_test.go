@@ -49,6 +49,23 @@ type consumptionContext struct {
 	Action      hexBytes `json:"action,omitempty"` // what is about to be done, encoded; the proposal's if absent
 }
 
+// policyContext is how many root operators the realm has that is to use the policy; 0: nobody asks.
+type policyContext struct {
+	Roots int `json:"roots,omitempty"`
+}
+
+func verifyPolicy(v vector, raw []byte) error {
+	c, err := contextOf[policyContext](v)
+	if err != nil {
+		return err
+	}
+	p, err := policy.Parse(raw)
+	if err != nil || c.Roots == 0 {
+		return err
+	}
+	return p.CheckRoots(c.Roots)
+}
+
 func verifyCommand(v vector, raw []byte) error {
 	c, err := contextOf[commandContext](v)
 	if err != nil {

@@ -25,6 +25,7 @@ var verifiers = map[string]func(v vector, raw []byte) error{
 	"head":       verifyHead,
 	"inclusion":  verifyInclusion,
 
+	"policy":       verifyPolicy,
 	"command":      verifyCommand,
 	"proposal":     verifyProposal,
 	"opening":      verifyOpening,
@@ -34,6 +35,7 @@ var verifiers = map[string]func(v vector, raw []byte) error{
 	"tally":        verifyTally,
 	"certificate":  verifyCertificate,
 	"consumption":  verifyConsumption,
+	"evidence":     verifyEvidence,
 }
 
 // chainContext is the statements that lead to the verifier's roster.

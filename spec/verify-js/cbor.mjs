@@ -75,14 +75,15 @@ export const bytes = (size) => (r) => {
   return b;
 };
 
-export const text = (r) => {
+function textOf(b) {
   try {
-    return utf8.decode(r.take(r.length(3, 'text')));
-  } catch (e) {
-    if (e instanceof TypeError) refuse('malformed', 'text is not UTF-8');
-    throw e;
+    return utf8.decode(b);
+  } catch {
+    return refuse('malformed', 'text is not UTF-8');
   }
-};
+}
+
+export const text = (r) => textOf(r.take(r.length(3, 'text')));
 
 export const list = (type) => (r) => {
   const n = r.length(4, 'array');
@@ -128,7 +129,7 @@ function skip(r, depth) {
   malformed(depth <= MAX_NESTING, 'nested too deep');
   const [major, n] = r.head();
   if (major === 2) r.take(Number(n));
-  else if (major === 3) utf8.decode(r.take(Number(n)));
+  else if (major === 3) textOf(r.take(Number(n)));
   else if (major === 4) for (let i = 0n; i < n; i++) skip(r, depth + 1);
   else if (major === 5) skipMap(r, n, depth);
   else malformed(major < 2 || (major === 7 && (n === 20n || n === 21n)), 'tag, float or simple value');
@@ -154,18 +155,32 @@ export function decode(type, b) {
   return value;
 }
 
-// --- what this verifier writes: texts and byte strings, for what is signed
+// given refuses an optional digest or id that is there and all zeros.
+export const given = (type) => (r) => {
+  const b = type(r);
+  malformed(b.some((x) => x !== 0), 'zeros in place of nothing');
+  return b;
+};
+
+// --- what this verifier writes: what is signed or hashed and was not read as it stands
 
 function head(major, n) {
-  if (n < 24) return Buffer.from([(major << 5) | n]);
-  if (n < 256) return Buffer.from([(major << 5) | 24, n]);
-  if (n < 65536) return Buffer.from([(major << 5) | 25, n >> 8, n & 255]);
-  const b = Buffer.alloc(5);
-  b[0] = (major << 5) | 26;
-  b.writeUInt32BE(n, 1);
-  return b;
+  const size = [1n << 8n, 1n << 16n, 1n << 32n].findIndex((limit) => BigInt(n) < limit);
+  if (n < 24) return Buffer.from([(major << 5) | Number(n)]);
+  const width = size < 0 ? 8 : 1 << size;
+  return Buffer.concat([Buffer.from([(major << 5) | (24 + Math.log2(width))]), Buffer.from(BigInt(n).toString(16).padStart(2 * width, '0'), 'hex')]);
 }
 
 export const encodeBytes = (b) => Buffer.concat([head(2, b.length), b]);
 export const encodeText = (s) => Buffer.concat([head(3, Buffer.byteLength(s)), Buffer.from(s)]);
 export const encodeArray = (...items) => Buffer.concat([head(4, items.length), ...items]);
+export const encodeUint = (n) => head(0, n);
+export const encodeInt = (n) => (n < 0n ? head(1, -1n - n) : head(0, n));
+export const encodeBool = (b) => Buffer.from([b ? 0xf5 : 0xf4]);
+export const encodeList = (items) => encodeArray(...items);
+
+// encodeMap writes pairs of a label and an encoded value, in ascending order; those without a value are left out.
+export function encodeMap(...pairs) {
+  const there = pairs.filter(([, value]) => value !== undefined);
+  return Buffer.concat([head(5, there.length), ...there.flatMap(([label, value]) => [head(0, label), value])]);
+}

@@ -1,11 +1,13 @@
 // The whole check of a certificate, of its use and of its consumption (certificate.md). Steps stand in the page's order.
-import { BYTES, bytes, byte, decode, int, list, map, raw, text, uint } from './cbor.mjs';
+import { gunzipSync, inflateRawSync } from 'node:zlib';
+import { BYTES, bytes, byte, decode, int, list, map, raw, uint } from './cbor.mjs';
+import { bodies, command as commandOf } from './command.mjs';
 import { action, checkElectorate, covers, isPerson, opening, proposal, tally, verifyBallot, votersOf } from './decision.mjs';
 import { classify, decidesAlone, emergencyRule, parsePolicy, ruleEquals, summed, urgent, weightOf } from './policy.mjs';
 import { checkInclusion, enrolment, followChain, followSuccessions, inclusion, receipt, succession, verifyEnrolment, verifyHead } from './realm.mjs';
 import { Refusal, must } from './refuse.mjs';
 import {
-  AGENT, OPERATOR, SKEW, among, checkCurrent, checkId, checkVersion, digest, id, isCapability, keyOf, kind, parseCosigned, parseSign1,
+  AGENT, OPERATOR, SKEW, among, checkCurrent, checkVersion, digest, id, isCapability, parseCosigned, parseSign1,
   role, same, sha256,
 } from './wire.mjs';
 
@@ -44,11 +46,26 @@ export function verifyCertificate(input, realm, leastRoster = 0n, report = () =>
 }
 
 function format(e) {
-  must(e.input.length <= MAX_CERTIFICATE, 'too_large', 'certificate');
-  e.c = decode(certificate, e.input);
+  e.c = decode(certificate, unpack(e.input));
   checkVersion(e.c.version);
   must(same(e.c.realm, e.realm), 'wrong_realm', 'certificate of another realm');
   for (const name of ['rosters', 'ballots', 'enrolments', 'operators', 'keys', 'levels', 'policies']) e.c[name] ??= [];
+}
+
+// unpack returns the encoding from a certificate's file: the file itself, or what its one gzip member holds.
+function unpack(file) {
+  must(file.length <= MAX_CERTIFICATE, 'too_large', 'certificate');
+  if (file[0] !== 0x1f || file[1] !== 0x8b) return file;
+  must(file[2] === 8 && file[3] === 0, 'malformed', 'head of the gzip member');
+  const bounded = { info: true, maxOutputLength: MAX_CERTIFICATE };
+  try {
+    const used = inflateRawSync(file.subarray(10), bounded).engine.bytesWritten; // gunzipSync reads more members, and does not say
+    must(10 + used + 8 === file.length, 'malformed', 'not one gzip member and nothing else');
+    return gunzipSync(file, bounded).buffer;
+  } catch (error) {
+    if (error instanceof Refusal) throw error;
+    throw new Refusal(error.code === 'ERR_BUFFER_TOO_LARGE' ? 'too_large' : 'malformed', `gzip: ${error.message}`);
+  }
 }
 
 function chain(e) {
@@ -140,15 +157,7 @@ function electorate({ policy: p, proposal: q, c: { opening: o } }) {
 
 // --- 9, parties
 
-const commandOf = kind('command', map([0, 'version', uint], [1, 'nonce', bytes(16)], [2, 'author', id], [3, 'issued', int], [4, 'expires', int],
-  [5, '?expect', uint], [6, 'type', text], [7, 'body', raw]), (c) => {
-  checkVersion(c.version);
-  must(c.issued > 0n && c.expires > c.issued && c.expires - c.issued <= 600000n, 'malformed', "command's life");
-  checkId(c.author);
-});
-const addOperator = map([1, 'operator', id], [2, 'name', text]);
-const setLevel = map([1, 'principal', id], [2, 'level', byte], [3, '?reason', text]);
-const putPolicy = map([1, 'policy', bytes()]);
+const { operator: addOperator, level: setLevel, policy: putPolicy } = bodies;
 
 function command(e, raw, type, body) {
   const c = parseCosigned(commandOf, raw);
@@ -237,7 +246,7 @@ function ballots(e) {
     must(e.c.ballots.length === 0, 'misaddressed', 'ballots on what was decided alone');
     return;
   }
-  const state = tally(o, e.c.ballots.map((raw) => verifyBallot(raw, e.realm, o)));
+  const state = tally(o, { ballots: e.c.ballots.map((raw) => verifyBallot(raw, e.realm, o)) });
   must(state === 'approved', 'no_quorum', `the ballots leave it ${state}`);
 }
 

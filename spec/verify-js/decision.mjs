@@ -1,9 +1,12 @@
 // Proposals, openings, ballots, commitments and the tally (proposal.md, opening.md, ballot.md).
-import { BYTES, bool, byte, bytes, int, list, map, text, tuple, uint } from './cbor.mjs';
-import { Refusal, must } from './refuse.mjs';
-import { rule, ruleFits } from './policy.mjs';
 import {
-  AGENT, NODE, OPERATOR, ascending, checkId, checkVersion, compareText, digest, id, isCapability, key, kind, parseSign1, role, same, sha256,
+  BYTES, bool, byte, bytes, decode, encodeArray, encodeBool, encodeBytes, encodeInt, encodeMap, encodeText, encodeUint, int, list, map, text, tuple,
+  uint,
+} from './cbor.mjs';
+import { Refusal, must } from './refuse.mjs';
+import { encodeRule, rule, ruleFits } from './policy.mjs';
+import {
+  AGENT, NODE, OPERATOR, ascending, checkId, checkVersion, digest, id, isCapability, key, kind, parseSign1, role, same, sha256,
 } from './wire.mjs';
 
 const WEEK = 604800000n;
@@ -92,6 +95,18 @@ export const opening = map([1, 'proposal', digest], [2, 'action', digest], [3, '
   [6, 'operator', id], [7, '?alone', bool], [8, 'rule', rule], [9, '?voters', list(voter)], [10, 'index', uint], [11, 'opened', int],
   [12, 'deadline', int], [13, 'key', key], [14, '?sum', uint], [15, '?emergency', bool]);
 
+// encodeOpening writes an opening as the registry does, and returns it with its bytes.
+export function encodeOpening(o) {
+  const flag = (b) => (b ? encodeBool(true) : undefined), amount = (n) => (n ? encodeUint(n) : undefined);
+  const voters = o.voters.map((v) => encodeArray(encodeBytes(v.id), encodeBytes(v.key), encodeBytes(v.operator), encodeUint(v.level),
+    encodeUint(v.weight), encodeText(v.family), encodeUint(v.calibration), encodeBool(v.silenced)));
+  const encoded = encodeMap([1, encodeBytes(o.proposal)], [2, encodeBytes(o.action)], [3, encodeBytes(o.policy)], [4, encodeUint(o.class)],
+    [5, encodeUint(o.level)], [6, encodeBytes(o.operator)], [7, flag(o.alone)], [8, encodeRule(o.rule)],
+    [9, voters.length > 0 ? encodeArray(...voters) : undefined], [10, encodeUint(o.index)], [11, encodeInt(o.opened)], [12, encodeInt(o.deadline)],
+    [13, encodeBytes(o.key)], [14, amount(o.sum)], [15, flag(o.emergency)]);
+  return decode(opening, encoded);
+}
+
 export const isPerson = (v) => role(v.id) === OPERATOR;
 export const votersOf = (o) => o.voters ?? [];
 const digestOf = (o) => sha256(o[BYTES]);
@@ -111,12 +126,11 @@ function checkVoters(o) {
   });
 }
 
+export const eligible = (o, proposer, v) => (same(v.operator, o.operator) ? o.rule.own === true && isPerson(v) : !same(v.id, proposer));
+
 export function checkElectorate(o, proposer) {
   checkVoters(o);
-  for (const v of votersOf(o)) {
-    const eligible = same(v.operator, o.operator) ? o.rule.own && isPerson(v) : !same(v.id, proposer);
-    must(eligible, 'malformed', 'who may not vote on this proposal');
-  }
+  must(votersOf(o).every((v) => eligible(o, proposer, v)), 'malformed', 'who may not vote on this proposal');
   const sure = new Map(votersOf(o).filter((v) => !v.silenced).map((v) => [hex(v.id), { vote: APPROVE, chance: 1000n }]));
   const confident = votersOf(o).some((v) => !v.silenced && chance(APPROVE, 1000n, v.calibration) >= (o.rule.confidence ?? 0n));
   must(ruleFits(o.rule) && met(o, sure) && confident, 'no_quorum', 'this electorate cannot meet the rule');
@@ -124,9 +138,9 @@ export function checkElectorate(o, proposer) {
 
 // --- ballot, commitment, equivocation
 
-const APPROVE = 1n, REJECT = 2n, RECUSE = 4n;
+export const APPROVE = 1n, REJECT = 2n, ABSTAIN = 3n, RECUSE = 4n;
 
-const ballot = kind('ballot', map([0, 'version', uint], [1, 'proposal', digest], [2, 'action', digest], [3, 'opening', digest], [4, 'voter', id],
+export const ballot = kind('ballot', map([0, 'version', uint], [1, 'proposal', digest], [2, 'action', digest], [3, 'opening', digest], [4, 'voter', id],
   [5, 'vote', byte], [6, 'confidence', uint], [7, '?reason', text], [8, 'issued', int], [9, 'sequence', uint]), (b) => {
   checkVersion(b.version);
   must(b.vote >= APPROVE && b.vote <= RECUSE && b.sequence >= 1n && b.confidence >= 500n && b.confidence <= 1000n &&
@@ -134,7 +148,7 @@ const ballot = kind('ballot', map([0, 'version', uint], [1, 'proposal', digest],
   checkId(b.voter);
 });
 
-const commitment = kind('commitment', map([0, 'version', uint], [1, 'proposal', digest], [2, 'opening', digest], [3, 'voter', id],
+export const commitment = kind('commitment', map([0, 'version', uint], [1, 'proposal', digest], [2, 'opening', digest], [3, 'voter', id],
   [4, 'sequence', uint], [5, 'hidden', digest], [6, 'issued', int]), (c) => {
   checkVersion(c.version);
   must(c.sequence >= 1n && c.issued > 0n && role(c.voter) === AGENT, 'malformed', "commitment's fields");
@@ -163,6 +177,7 @@ export function verifyCommitment(raw, realm, o) {
   return { ...b, id: b.hidden };
 }
 
+// verifyEquivocation returns the voter who contradicts itself.
 export function verifyEquivocation([first, second], realm, o) {
   const read = (verify) => {
     try {
@@ -176,6 +191,7 @@ export function verifyEquivocation([first, second], realm, o) {
   must(pair, 'invalid_input', 'not two ballots nor two commitments of this decision');
   const [a, b] = pair;
   must(same(a.voter, b.voter) && a.sequence === b.sequence && !same(a.id, b.id), 'invalid_input', 'no contradiction');
+  return a.voter;
 }
 
 // --- tally
@@ -187,24 +203,48 @@ function chance(vote, confidence, calibration) {
   return vote === REJECT ? 500n - above : 500n;
 }
 
-// tally counts verified ballots after the time to reveal: "approved", "rejected" or "open".
-export function tally(o, ballots) {
-  checkVoters(o);
+// A poll is what has come in on a decision: ballots; committed and void, names of voters; and the log time that it is counted
+// at. Without a time it is the one after which nothing is revealed any more.
+const polled = (o, { ballots, committed = new Set(), void: lost = new Set(), now }) => {
   const said = new Map(), present = new Set();
   for (const b of ballots) {
-    const name = hex(b.voter);
+    const name = hex(b.voter), { calibration } = voterOf(o, b.voter);
     must(!present.has(name), 'spent', 'this voter has voted');
     present.add(name);
-    if (b.vote !== RECUSE) said.set(name, { vote: b.vote, chance: chance(b.vote, b.confidence, voterOf(o, b.voter).calibration) });
+    if (b.vote !== RECUSE && !lost.has(name)) said.set(name, { vote: b.vote, chance: chance(b.vote, b.confidence, calibration) });
   }
-  if (!ruleFits(o.rule) || vetoed(o, said)) return 'rejected';
-  if (met(o, said)) return 'approved';
-  const best = new Map(said);
-  for (const v of votersOf(o)) {
-    const can = !v.silenced && !present.has(hex(v.id)) && (isPerson(v) || (o.rule.commit ?? 0n) === 0n);
-    if (can) best.set(hex(v.id), { vote: APPROVE, chance: 1000n });
-  }
-  return met(o, best) ? 'open' : 'rejected';
+  const at = now ?? revealsUntil(o);
+  const able = (v) => !v.silenced && !lost.has(hex(v.id));
+  const waits = (v) => able(v) && !present.has(hex(v.id));
+  const outstanding = (v) => waits(v) && !isPerson(v) && committed.has(hex(v.id)) && at < revealsUntil(o);
+  const expected = (v) => waits(v) && (isPerson(v) || commitOf(o) === 0n || outstanding(v) || at < commitsUntil(o));
+  return { said, at, waits, outstanding, expected, committed };
+};
+
+const commitOf = (o) => o.rule.commit ?? 0n;
+export const commitsUntil = (o) => o.opened + commitOf(o);
+export const revealsUntil = (o) => o.opened + 2n * commitOf(o);
+
+// supposing is what has been said, and what those who are chosen would say for sure.
+function supposing(o, said, chosen, vote) {
+  const sure = votersOf(o).filter(chosen).map((v) => [hex(v.id), { vote, chance: chance(vote, 1000n, 1000n) }]);
+  return new Map([...said, ...sure]);
+}
+
+// tally counts a poll: "approved", "rejected" or "open".
+export function tally(o, poll) {
+  checkVoters(o);
+  const p = polled(o, poll), worst = supposing(o, p.said, p.outstanding, REJECT);
+  if (!ruleFits(o.rule) || vetoed(o, p.said)) return 'rejected';
+  if (met(o, worst) && !vetoed(o, worst)) return 'approved';
+  return met(o, supposing(o, p.said, p.expected, APPROVE)) ? 'open' : 'rejected';
+}
+
+// revealing says whether ballots may be revealed: all agents have committed who can, or enough, or the time to is over.
+export function revealing(o, poll) {
+  const p = polled(o, poll);
+  const missing = votersOf(o).some((v) => !isPerson(v) && p.waits(v) && !p.committed.has(hex(v.id)));
+  return p.at >= commitsUntil(o) || !missing || met(o, supposing(o, p.said, p.outstanding, APPROVE));
 }
 
 function vetoed(o, said) {
@@ -246,5 +286,3 @@ function consensusConfidence(o, said, total) {
   const weight = sum(voted.map((v) => v.weight)), says = sum(voted.map((v) => v.weight * said.get(hex(v.id)).chance));
   return weight < required ? (says + 500n * (required - weight)) / required : says / weight;
 }
-
-export { compareText };

@@ -2,6 +2,7 @@
 // and enrolments, heads and inclusions. Each check stands on the page of its statement, in this order.
 import { bool, bytes, byte, decode, int, list, map, text, uint } from './cbor.mjs';
 import { checkKey } from './ed25519.mjs';
+import { leads } from './merkle.mjs';
 import { must } from './refuse.mjs';
 import {
   AGENT, NODE, NO_REALM, OPERATOR, SKEW, among, checkAddresses, checkCurrent, checkId, checkIds, checkLife, checkThreshold,
@@ -29,7 +30,7 @@ export function verifyGenesis(raw, realm) {
 
 // --- join.md
 
-const joinToken = kind('join-token', map([0, 'version', uint], [1, 'oneTime', key], [2, 'issued', int], [3, 'expires', int],
+export const joinToken = kind('join-token', map([0, 'version', uint], [1, 'oneTime', key], [2, 'issued', int], [3, 'expires', int],
   [4, 'addresses', list(text)], [5, 'pins', list(id)], [6, 'roster', uint]), (t) => {
   checkVersion(t.version);
   checkAddresses(t.addresses);
@@ -38,7 +39,7 @@ const joinToken = kind('join-token', map([0, 'version', uint], [1, 'oneTime', ke
   checkLife(t, 24n * HOUR);
 });
 
-const admission = kind('admission', map([0, 'version', uint], [1, 'token', bytes()], [2, 'node', id], [3, 'issued', int]), (a) => {
+export const admission = kind('admission', map([0, 'version', uint], [1, 'token', bytes()], [2, 'node', id], [3, 'issued', int]), (a) => {
   checkVersion(a.version);
   must(role(a.node) === NODE && a.issued > 0n && a.token.length > 0, 'malformed', "admission's node, time or token");
   checkId(a.node);
@@ -58,7 +59,7 @@ export function verifyAdmission(raw, authority) {
 
 // --- roster.md
 
-const roster = kind('roster', map([0, 'version', uint], [1, 'number', uint], [2, 'previous', digest], [3, 'issued', int],
+export const roster = kind('roster', map([0, 'version', uint], [1, 'number', uint], [2, 'previous', digest], [3, 'issued', int],
   [4, 'roots', list(id)], [5, 'threshold', uint], [6, 'nodes', list(id)], [7, 'recovery', bool], [8, '?joining', list(id)],
   [9, '?admission', bytes()]), (r) => {
   checkVersion(r.version);
@@ -89,7 +90,8 @@ export function followChain(realm, rawGenesis, rosters, least = 0n) {
 
 export const majority = (authority) => Math.floor(authority.nodes.length / 2) + 1;
 
-function next(a, raw) {
+// next returns the authority after one more roster.
+export function next(a, raw) {
   const c = parseCosigned(roster, raw), r = c.claim;
   r.joining ??= [];
   must(r.number === a.number + 1n && same(r.previous, a.latest), 'malformed', 'roster does not follow');
@@ -159,16 +161,23 @@ const credential = kind('credential', map([0, 'version', uint], [1, 'principal',
   checkLife(c, 24n * HOUR);
 });
 
+// readCredential returns a signed credential with its id, which names the process; it need not be current.
+export function readCredential(raw, realm, signer) {
+  const signed = parseSign1(credential, raw).verify(realm, signer);
+  return { ...signed.claim, id: signed.id(realm) };
+}
+
 export function verifyCredential(raw, realm, signer, now) {
-  const c = parseSign1(credential, raw).verify(realm, signer).claim;
+  const c = readCredential(raw, realm, signer);
   checkCurrent(c.issued, c.expires, now);
+  return c;
 }
 
 // --- enrolment.md
 
-const token = kind('token', map([0, 'version', uint], [1, 'operator', id], [2, 'name', text], [3, 'level', byte],
+export const token = kind('token', map([0, 'version', uint], [1, 'operator', id], [2, 'name', text], [3, 'level', byte],
   [4, 'oneTime', key], [5, 'issued', int], [6, 'expires', int], [7, 'addresses', list(text)], [8, 'pins', list(id)],
-  [9, 'serves', list(text)], [10, 'roster', uint]), (t) => {
+  [9, 'serves', list(text)], [10, 'roster', uint], [11, '?parent', id]), (t) => {
   checkVersion(t.version);
   must(role(t.operator) === OPERATOR, 'malformed', 'token by no operator');
   checkId(t.operator);
@@ -176,6 +185,10 @@ const token = kind('token', map([0, 'version', uint], [1, 'operator', id], [2, '
   must(isName(t.name) && t.level <= 5n && isPatterns(t.serves), 'malformed', "token's name, level or capabilities");
   checkKey(t.oneTime);
   checkIds(t.pins, NODE);
+  if (t.parent) {
+    must(role(t.parent) === AGENT, 'malformed', "token's parent is no agent");
+    checkId(t.parent);
+  }
   checkLife(t, 168n * HOUR);
 });
 
@@ -192,7 +205,7 @@ export function verifyEnrolment(raw, realm, signer) {
   const agent = keyOf(c.claim.agent);
   must(!same(agent, t.oneTime), 'malformed', "the one-time key is the agent's");
   c.cosignedBy(realm, 2, [agent, t.oneTime]);
-  return { agent: c.claim.agent, operator: t.operator, level: t.level };
+  return { agent: c.claim.agent, operator: t.operator, level: t.level, token: t };
 }
 
 // --- head.md
@@ -216,23 +229,9 @@ export const receipt = map([1, 'inclusion', inclusion], [2, 'head', bytes()]);
 // checkInclusion checks RFC 9162, 2.1.3.2; result is the encoding that the leaf is to show, or undefined.
 export function checkInclusion(head, { leaf, path = [] }, leafBytes, result) {
   const fits = leaf.index >= 1n && leaf.index <= head.size;
-  must(fits && same(climb(head, leaf.index - 1n, leafBytes, path), head.root), 'bad_signature', 'not included under this head');
+  must(fits && leads(head.size, leaf.index - 1n, leafBytes, path, head.root), 'bad_signature', 'not included under this head');
   if (result === undefined) return;
   must(!leaf.verdict && same(leaf.result, sha256(result)), 'bad_signature', 'the leaf shows another result');
-}
-
-function climb(head, index, leafBytes, path) {
-  const node = (a, b) => sha256(Buffer.concat([Buffer.from([1]), a, b]));
-  let hash = sha256(Buffer.concat([Buffer.from([0]), leafBytes])), at = index, last = head.size - 1n;
-  for (const sibling of path) {
-    if (last === 0n) return NO_REALM;
-    if (at & 1n || at === last) {
-      hash = node(sibling, hash);
-      while (!(at & 1n) && at !== 0n) [at, last] = [at >> 1n, last >> 1n];
-    } else hash = node(hash, sibling);
-    [at, last] = [at >> 1n, last >> 1n];
-  }
-  return last === 0n ? hash : NO_REALM;
 }
 
 export { decode };

@@ -25,7 +25,8 @@ const protectedHeader = (kind) =>
 // kind says how a statement is read: its name, its grammar, and the checks on its payload alone.
 export const kind = (name, grammar, check) => ({ name, grammar, check });
 
-function signedBytes(kindName, realm, payload) {
+// signedBytes is the Sig_structure that a signature covers, and whose SHA-256 is the statement's id.
+export function signedBytes(kindName, realm, payload) {
   const external = Buffer.concat([Buffer.from(`conclave/1\0${kindName}\0`), realm]);
   return encodeArray(encodeText('Signature1'), encodeBytes(protectedHeader(kindName)), encodeBytes(external), encodeBytes(payload));
 }
@@ -68,16 +69,16 @@ class Claimed {
   }
 }
 
-export function parseSign1(kind, b) {
-  must(b.length <= MAX_STATEMENT, 'too_large', 'statement');
+export function parseSign1(kind, b, limit = MAX_STATEMENT) {
+  must(b.length <= limit, 'too_large', 'statement');
   must(b[0] === 0xd2, 'malformed', 'no tagged COSE_Sign1');
   const form = decode(sign1, b.subarray(1));
   must(form.signature.length === 64, 'malformed', 'signature of another length');
   return new Claimed(kind, form.payload, read(form, kind), [{ signature: form.signature }]);
 }
 
-export function parseCosigned(kind, b) {
-  must(b.length <= MAX_STATEMENT, 'too_large', 'statement');
+export function parseCosigned(kind, b, limit = MAX_STATEMENT) {
+  must(b.length <= limit, 'too_large', 'statement');
   const form = decode(cosigned, b);
   must(form.signatures.length <= MAX_COSIGNERS, 'malformed', 'more than 64 signatures');
   form.signatures.forEach((s, i) => {
@@ -141,8 +142,7 @@ export const compareText = (a, b) => Buffer.compare(Buffer.from(a), Buffer.from(
 export const ascending = (all) => all.every((s, i) => i === 0 || compareText(all[i - 1], s) < 0);
 
 export function checkAddresses(all) {
-  const fits = (a) => /^(\[[0-9A-Fa-f:.]+\]|[^:[\]\s]+):\d{1,5}$/.test(a) && Number(a.split(':').pop()) >= 1 && Number(a.split(':').pop()) <= 65535;
-  must(all.length >= 1 && all.length <= 16 && all.every(fits), 'malformed', '1 to 16 addresses');
+  must(all.length >= 1 && all.length <= 16, 'malformed', '1 to 16 addresses');
 }
 
 export { refuse };
