@@ -144,9 +144,27 @@ func (q *acquaintances) pick(ctx context.Context, to Target) (*instance, error) 
 		return nil, err
 	}
 	if len(candidates) == 0 {
-		return nil, fmt.Errorf("%w: %s", ErrNoResponder, to)
+		return nil, q.nobody(to)
 	}
 	return candidates[q.turns.next(to)%uint64(len(candidates))], nil
+}
+
+// errBelow is an [ErrNoResponder] of those who would answer, were their level high enough.
+var errBelow = fmt.Errorf("%w: the level of those who would is too low", ErrNoResponder.
+	WithHint("see what they lack for the next level: conclave trust ls, conclave trust explain NAME"))
+
+// nobody returns why a target has no candidates: nobody serves it, or nobody of its least level.
+func (q *acquaintances) nobody(to Target) error {
+	answer, whoever := q.instances.of(to), to
+	whoever.least = 0
+	list, refresh := q.instances.live(answer, q.link.now())
+	if refresh {
+		q.instances.stale(answer) // it is the next caller's to ask
+	}
+	if to.least > 0 && len(q.worthy(list, whoever)) > 0 {
+		return fmt.Errorf("%w, below %s: %s", errBelow, to.least, to)
+	}
+	return fmt.Errorf("%w: %s", ErrNoResponder, to)
 }
 
 // turnstile spreads calls over the processes that serve a target. The zero value is ready.

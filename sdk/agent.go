@@ -23,6 +23,7 @@ type Agent struct {
 	calling  calling        // what goes around its calls
 	streams  streams        // those that it serves
 	shelf    shelf          // what others may fetch
+	levels   levels         // its own
 }
 
 const (
@@ -82,6 +83,7 @@ func assemble(o options, as known) *Agent {
 	a.service = newService(a.link)
 	a.service.reserved = map[string]HandlerFunc{blobCapability: a.streams.serving(a.shelf.serve)}
 	a.reading = &reading{link: a.link}
+	a.levels.crew, a.levels.why = a.crew, bench{lent{a.link}, a}.why
 	a.docket = &docket{link: a.link, sealing: &sealing{link: a.link, pursued: map[Digest]*pursuit{}}}
 	a.executor = &executor{link: a.link, docket: a.docket, executing: map[spent.Use]bool{}}
 	a.link.dial = func(ctx context.Context) (*session, error) { return openSession(ctx, a) }

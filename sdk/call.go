@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/seed-3e86d5b2/conclave/envelope"
+	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/control"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
@@ -14,6 +15,7 @@ import (
 type Target struct {
 	who        string // name or nkey; empty for anybody
 	capability string
+	least      identity.Level
 }
 
 // Any is whoever serves the capability, picked among the live, verified processes.
@@ -21,6 +23,12 @@ func Any(capability string) Target { return Target{capability: capability} }
 
 // To is exactly one agent, by name or nkey.
 func To(nameOrKey, capability string) Target { return Target{who: nameOrKey, capability: capability} }
+
+// MinLevel returns the target without those whose level is below least, as far as it is known when they are picked.
+func (t Target) MinLevel(least Level) Target {
+	t.least = least
+	return t
+}
 
 // find is the question to the node.
 func (t Target) find() (control.Find, error) {
@@ -48,7 +56,8 @@ func (t Target) String() string {
 }
 
 // CallBytes sends one request and returns the reply's bytes. The reply is verified to come from the agent that was
-// asked, for this request. Without a deadline in ctx it waits 30 s. Errors: [ErrNoResponder]; [ErrTimeout], after
+// asked, for this request. Without a deadline in ctx it waits 30 s. Errors: [ErrNoResponder], also where all that answer are
+// below the target's least level; [ErrTimeout], after
 // which the request may have been handled; denied, at once, for what this agent's own level may not call; and the
 // handler's, with its code.
 //

@@ -24,7 +24,8 @@
 //
 // Errors carry a code ([CodeOf], package code) that survives the wire. The package links no server, log or database.
 //
-// What not every agent needs stands beside it: package ballot for voting, package admin for operators, package verify
+// What not every agent needs stands beside it: package ballot for voting, package standing for reporting, attesting and seeing
+// how agents work, package admin for operators, package verify
 // for checking certificates offline, package middleware for what goes around handlers and calls,
 // package otel for their spans.
 package sdk

@@ -2,12 +2,14 @@ package sdk
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/seed-3e86d5b2/conclave/audit"
 	"github.com/seed-3e86d5b2/conclave/consensus"
+	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/control"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
 	"github.com/seed-3e86d5b2/conclave/internal/proof"
@@ -19,7 +21,7 @@ import (
 type docket struct {
 	link    *link
 	sealing *sealing
-	asked   polled // decisions that voter functions were asked about, or that this agent has no vote on
+	asked   polled // open decisions that voter functions were asked about, or that this agent has no vote on
 
 	mu     sync.Mutex
 	voters []balloting
@@ -130,7 +132,7 @@ func (k *docket) loop() {
 	}
 }
 
-// open lists the open decisions.
+// open lists the open decisions, and forgets those that have ended.
 func (k *docket) open(ctx context.Context) []Digest {
 	list, err := k.box().List(ctx)
 	if err != nil && k.link.crew.ctx.Err() == nil {
@@ -140,8 +142,11 @@ func (k *docket) open(ctx context.Context) []Digest {
 	for _, s := range list {
 		if s.State == consensus.Open.String() {
 			ids = append(ids, s.ID)
+		} else {
+			k.asked.remove(s.ID)
 		}
 	}
+	k.asked.expire(time.Now()) // the list does not name them all
 	return ids
 }
 
@@ -155,12 +160,17 @@ func (k *docket) look(ctx context.Context, id Digest) {
 	switch {
 	case err != nil && k.link.crew.ctx.Err() == nil:
 		k.link.options.logger.Warn("decision left out", "decision", id.String(), "code", string(fault.CodeOf(err)), "error", err)
-	case err != nil:
+	case err != nil, over(v):
 	case !v.Votes(k.link.id()):
-		k.asked.add(id) // its electorate never changes
+		k.asked.add(id, v.Deadline) // its electorate never changes
 	case v.MayVote(k.link.id()):
 		k.poll(v)
 	}
+}
+
+// over reports whether nobody votes on a decision any more. Its deadline is verified, its state is the node's word.
+func over(v ballot.View) bool {
+	return v.State != consensus.Open.String() || time.Now().After(v.Deadline.Add(overdue))
 }
 
 // idle waits for news, or some time, and reports whether the agent goes on.
@@ -183,7 +193,7 @@ func (k *docket) poll(v ballot.View) {
 		fn = k.voters[i].fn
 	}
 	k.mu.Unlock()
-	if fn == nil || !k.asked.add(v.ID) {
+	if fn == nil || !k.asked.add(v.ID, v.Deadline) {
 		return
 	}
 	running := k.link.crew.spawn(func() {
@@ -203,31 +213,43 @@ func (k *docket) poll(v ballot.View) {
 	}
 }
 
-// polled is the decisions that voter functions were asked about.
+// overdue is for how long after its deadline, by this machine's clock, a decision may still be open by the realm's.
+const overdue = identity.Skew * time.Millisecond
+
+// polled is the decisions that voter functions were asked about, with their deadlines. Those that have ended are forgotten:
+// nobody votes on them any more.
 type polled struct {
 	mu  sync.Mutex
-	ids map[Digest]bool
+	ids map[Digest]time.Time
 }
 
-func (p *polled) add(id Digest) (fresh bool) {
+func (p *polled) add(id Digest, deadline time.Time) (fresh bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ids == nil {
-		p.ids = map[Digest]bool{}
+		p.ids = map[Digest]time.Time{}
 	}
-	fresh = !p.ids[id]
-	p.ids[id] = true
-	return fresh
+	_, known := p.ids[id]
+	p.ids[id] = deadline
+	return !known
 }
 
 func (p *polled) has(id Digest) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.ids[id]
+	_, known := p.ids[id]
+	return known
 }
 
 func (p *polled) remove(id Digest) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.ids, id)
+}
+
+// expire forgets the decisions whose deadlines are over.
+func (p *polled) expire(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	maps.DeleteFunc(p.ids, func(_ Digest, deadline time.Time) bool { return now.After(deadline.Add(overdue)) })
 }

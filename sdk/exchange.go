@@ -129,11 +129,13 @@ func (x *exchanges) once(
 		down: s.down.next(), began: time.Now(),
 	}
 	l.awaited, l.signed = true, func(signed envelope.Signed) { x.file(e, signed) }
+	kept := witness(ctx, s, i, l, content)
 	defer x.forget(e)
 	if err := s.egress.send(ctx, l); err != nil {
 		return nil, err
 	}
 	m, err := x.await(ctx, e, l)
+	kept.answered(m)
 	if err != nil {
 		return nil, err
 	}

@@ -72,6 +72,9 @@ func (h *hearing) relevel() {
 	ctx, cancel := context.WithTimeout(a.crew.ctx, askTime)
 	defer cancel()
 	me, err := s.self(ctx)
+	if err == nil {
+		a.levels.now(me.Level)
+	}
 	if err == nil && (h.at() != me.Level || !h.under(a.link.lore.Load().inForce())) {
 		if err = h.listen(me.Level); err == nil && s == a.link.current() {
 			err = a.reading.resubscribe(s)

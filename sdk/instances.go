@@ -149,7 +149,8 @@ func (q *acquaintances) worthy(list []*instance, to Target) []*instance {
 	return keep(list, func(i *instance) bool {
 		id := i.credential.ID()
 		sender, err := q.peers.Sender(i.credential.Statement().Principal, id, now)
-		return err == nil && id != own && identity.MatchCapability(q.link.rights(sender.Level).Serve, to.capability)
+		return err == nil && id != own && sender.Level >= to.least &&
+			identity.MatchCapability(q.link.rights(sender.Level).Serve, to.capability)
 	})
 }
 

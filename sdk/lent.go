@@ -21,6 +21,7 @@ func (a *Agent) Admin() admin.Admin {
 		return admin.Known{
 			Signer: a.link.known.Signer, Realm: a.link.realm, Addresses: nodes.addresses, Pins: nodes.pins,
 			Roster: learned.authority.Number, Policy: learned.policy, Authority: learned.authority,
+			Changes: learned.changes,
 		}
 	})
 }

@@ -3,6 +3,7 @@ package sdk
 import (
 	"bytes"
 	"context"
+	"io"
 	"sync"
 
 	"github.com/seed-3e86d5b2/conclave/envelope"
@@ -41,6 +42,7 @@ type lot struct {
 	lost func(err error) bool
 	// signed is told of the envelope before it is published; for lots of one.
 	signed func(envelope.Signed)
+	salt   io.Reader // of the envelope of a lot of one; crypto/rand if nil
 
 	done chan struct{} // closed when the outcome below is known
 	err  error

@@ -23,6 +23,7 @@ type lore struct {
 	policy    policy.Policy                 // in force
 	policies  []wire.Digest                 // of all policies since the genesis, oldest first
 	rules     map[wire.Digest]policy.Policy // the same, by digest
+	changes   [][]byte                      // the commands that replaced one by the next, verified
 	head      wire.Verified[audit.Head]     // zero before the first command
 	addresses []string                      // of its nodes, as the node asked believes: unsigned
 }
@@ -77,6 +78,7 @@ func learn(ctx context.Context, client *control.Client, realm wire.Realm, before
 		return lore{}, ungoverned(err)
 	}
 	l.govern(policies)
+	l.changes = r.Policies
 	if len(r.Head) > 0 {
 		if l.head, err = audit.VerifyHead(r.Head, a); err != nil {
 			return lore{}, fmt.Errorf("realm: %w", err)

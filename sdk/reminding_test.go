@@ -76,7 +76,7 @@ func looked() {
 	synctest.Wait()
 }
 
-func standing(t *testing.T, a *sdk.Agent, name string) sdk.Peer {
+func vouched(t *testing.T, a *sdk.Agent, name string) sdk.Peer {
 	t.Helper()
 	p, err := a.Who(t.Context(), name)
 	if err != nil {
@@ -98,10 +98,10 @@ func TestAgentRemindsTheRealm(t *testing.T) {
 		remembers(t, state, quarantine, forged, lower, epoch)
 		innocent := realm.Agent(t, "innocent", sdktest.StateDir(state))
 		looked()
-		if p := standing(t, innocent, "worker"); p.Status != "quarantined" {
+		if p := vouched(t, innocent, "worker"); p.Status != "quarantined" {
 			t.Errorf("worker is %+v", p)
 		}
-		if p := standing(t, innocent, "other"); p.Level != 2 {
+		if p := vouched(t, innocent, "other"); p.Level != 2 {
 			t.Errorf("other is %+v", p)
 		}
 		if got := held(t, state); len(got) != 3 {
@@ -109,7 +109,7 @@ func TestAgentRemindsTheRealm(t *testing.T) {
 		}
 		realm.Release(t, "worker")
 		looked()
-		if p := standing(t, innocent, "worker"); p.Status != "active" {
+		if p := vouched(t, innocent, "worker"); p.Status != "active" {
 			t.Errorf("after the release the worker is %+v", p)
 		}
 		if got := held(t, state); len(got) != 2 {
@@ -239,7 +239,7 @@ func TestOperatorReminds(t *testing.T) {
 		if _, err := operator.Admin().Remind(t.Context(), [][]byte{[]byte("junk")}); sdk.CodeOf(err) != code.Malformed {
 			t.Errorf("junk: %v", err)
 		}
-		if p := standing(t, operator, "other"); p.Status != "quarantined" {
+		if p := vouched(t, operator, "other"); p.Status != "quarantined" {
 			t.Errorf("other is %+v", p)
 		}
 	})

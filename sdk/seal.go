@@ -61,7 +61,7 @@ func (s *sealer) single(l *lot, index int, alone bool) error {
 	}
 	m := l.members[index]
 	d.Content, d.ContentType, d.Trace = m.Content, m.ContentType, m.Trace
-	signed, err := envelope.Seal(s.process, d, nil)
+	signed, err := envelope.Seal(s.process, d, l.salt)
 	if err != nil {
 		return err
 	}
@@ -73,10 +73,13 @@ func (s *sealer) single(l *lot, index int, alone bool) error {
 }
 
 // bundle seals several lots under one signature and returns how to publish each, message by message, in their order. It
-// reports whether it could.
+// reports whether it could. One with a salt of its own goes by itself.
 func (s *sealer) bundle(lots []*lot) (out func(l *lot) error, ok bool) {
 	var drafts []envelope.Draft
 	for _, l := range lots {
+		if l.salt != nil {
+			return nil, false
+		}
 		d, err := s.draft(l.route, len(l.members))
 		if err != nil {
 			return nil, false

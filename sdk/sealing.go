@@ -42,7 +42,8 @@ type pursuit struct {
 
 const ballotsDir = "ballots"
 
-// open opens the store at first use: in memory where the agent keeps nothing, or where another process of it has the store.
+// open opens the store at first use: in memory where the agent keeps nothing, or as long as another process of it has the
+// store.
 func (s *sealing) open() (*sealed.Store, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -60,7 +61,38 @@ func (s *sealing) open() (*sealed.Store, error) {
 	}
 	s.link.options.logger.Warn("secret ballots are kept in memory: this process must reveal them before it ends", "why", why)
 	s.store = sealed.InMemory()
+	if err != nil {
+		s.link.crew.keep(s.inherit)
+	}
 	return s.store, nil
+}
+
+// inherit waits until no other process of the agent has the store, keeps there what was in memory, and pursues what that one
+// has left: a process that ends while the next one starts would leave its ballots to nobody.
+func (s *sealing) inherit() {
+	for {
+		select {
+		case <-s.link.crew.ctx.Done():
+			return
+		case <-time.After(lookAgain):
+		}
+		switch err := s.store.Take(filepath.Join(s.link.known.StateDir, ballotsDir)); fault.CodeOf(err) {
+		case "":
+			s.pursue()
+			return
+		case fault.InUse:
+		default:
+			s.link.options.logger.Error("sealed ballots not read", "code", string(fault.CodeOf(err)), "error", err)
+			return
+		}
+	}
+}
+
+// pursue begins to pursue all that is kept.
+func (s *sealing) pursue() {
+	for _, id := range s.store.Decisions() {
+		s.begin(s.of(id))
+	}
 }
 
 // resume pursues what earlier processes have committed to. An agent whose ballots cannot be read does everything but vote.
@@ -72,14 +104,11 @@ func (s *sealing) resume() {
 	if _, err := os.Stat(filepath.Join(dir, ballotsDir)); err != nil {
 		return // nothing was ever committed to here
 	}
-	store, err := s.open()
-	if err != nil {
+	if _, err := s.open(); err != nil {
 		s.link.options.logger.Error("sealed ballots not read", "code", string(fault.CodeOf(err)), "error", err)
 		return
 	}
-	for _, id := range store.Decisions() {
-		s.begin(s.of(id))
-	}
+	s.pursue()
 }
 
 // of returns the decision's pursuit, which may not have begun.
@@ -247,6 +276,9 @@ func (p *pursuit) step() (ended bool) {
 		return p.ended(ctx)
 	}
 	list := p.sealing.store.Of(p.id)
+	if len(list) == 0 { // forgotten, as it had ended, while this was begun
+		return true
+	}
 	if !p.in {
 		_ = p.commit(ctx, list[len(list)-1]) // what is wrong with it, the ballot's refusal says
 	}
@@ -277,7 +309,7 @@ func (p *pursuit) forget() {
 // committed to before may still be revealed. The caller has entered p.turn.
 func (p *pursuit) commit(ctx context.Context, b sealed.Ballot) error {
 	_, err := command[consensus.Verdict](ctx, p.sealing.link, registry.TypeCommit, registry.Commit{Commitment: b.Commitment})
-	p.in = err == nil || !CodeOf(err).Retryable() && ctx.Err() == nil
+	p.in = err == nil || !passes(ctx, err)
 	return err
 }
 
@@ -286,11 +318,11 @@ func (p *pursuit) reveal(ctx context.Context) (consensus.State, error) {
 	var refused error
 	for _, b := range slices.Backward(p.sealing.store.Of(p.id)) {
 		v, err := command[consensus.Verdict](ctx, p.sealing.link, registry.TypeVote, registry.Cast{Ballot: b.Ballot, Salt: b.Salt})
-		switch code := CodeOf(err); {
-		case err == nil, code == fault.Spent: // it is in, or the decision has ended
+		switch {
+		case err == nil, CodeOf(err) == fault.Spent: // it is in, or the decision has ended
 			p.settle(nil)
 			return v.State, err
-		case code.Retryable(), ctx.Err() != nil:
+		case passes(ctx, err):
 			return consensus.Open, err
 		}
 		refused = errors.Join(refused, err)
@@ -298,6 +330,13 @@ func (p *pursuit) reveal(ctx context.Context) (consensus.State, error) {
 	p.settle(refused)
 	p.sealing.link.options.logger.Warn("ballot not revealed", "decision", p.id.String(), "code", string(CodeOf(refused)), "error", refused)
 	return consensus.Open, refused
+}
+
+// passes reports whether an error may be gone when the same is tried again: it is not the registry's answer, but a failure on
+// the way to it or of a machine.
+func passes(ctx context.Context, err error) bool {
+	code := CodeOf(err)
+	return code.Retryable() || code == fault.Internal || ctx.Err() != nil
 }
 
 // settle says that the ballot is revealed, or why it never will be.

@@ -99,6 +99,7 @@ func (s *session) begin(ctx context.Context) error {
 	if name := s.agent.link.options.name; name != "" && name != me.Name {
 		return fmt.Errorf("%w: it is %s, not %s", ErrOtherName, me.Name, name)
 	}
+	a.levels.now(me.Level)
 	return s.hearing.listen(me.Level)
 }
 

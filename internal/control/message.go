@@ -36,6 +36,8 @@ const (
 	OpRoster      Op = "roster"      // PutRoster → Submitted, of operators only
 	OpTransfer    Op = "transfer"    // Transfer → Nothing, of operators only
 	OpTightenings Op = "tightenings" // Tightenings → InForce; a lost one is handed in by OpSubmit, as registry.Remind
+	OpStanding    Op = "standing"    // Who → Account
+	OpRanking     Op = "ranking"     // Page → Ranking
 )
 
 // Nothing is the empty body.

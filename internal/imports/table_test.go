@@ -95,6 +95,7 @@ var table = []row{
 	{"examples/staff", door, []string{"sdk", "identity", "trust", "registry", "policy"}},
 	{"examples/approval", door, []string{"sdk", "sdk/code", "sdk/ballot", "sdk/verify", "consensus", "registry", "policy", "examples/staff"}},
 	{"examples/ensemble", door, []string{"sdk", "sdk/code", "sdk/ballot", "sdk/admin", "consensus", "policy", "examples/staff", "examples/ensemble/checks"}},
+	{"examples/ladder", door, []string{"sdk", "sdk/code", "sdk/standing", "identity", "trust", "policy", "examples/staff"}},
 	{"examples/*", door, []string{"sdk", "sdk/code", "sdk/ballot", "sdk/verify", "sdk/middleware", "sdk/otel", "examples/*"}},
 	{"integration", door, []string{anything}},
 	{"integration/*", door, []string{anything}},

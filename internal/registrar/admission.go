@@ -59,7 +59,7 @@ func (r *Registrar) Admit(raw []byte, connect wire.PublicKey, now int64) (Admiss
 	}
 	rules := r.ledger.Policy()
 	rights, left := rules.Rights(m.Level), rules.RestrictedRights(m.Level)
-	a.Rate = rights.Rate + bus.ControlRate
+	a.Rate = throttled(rights.Rate, m.Throttle) + bus.ControlRate
 	if m.ID.Role() != identity.Agent {
 		rights, left, a.Rate = trust.Rights{}, trust.Rights{}, bus.OperatorRate
 	}
@@ -72,6 +72,12 @@ func (r *Registrar) Admit(raw []byte, connect wire.PublicKey, now int64) (Admiss
 		a.Restricted = party.Permissions().Publish
 	}
 	return a, nil
+}
+
+// throttled is what suspicion leaves of a rate; throttle is in per mille. What is asked of nodes is not throttled: who is
+// suspected must hear what becomes of it.
+func throttled(rate, throttle uint64) uint64 {
+	return rate * (1000 - min(throttle, 1000)) / 1000 // a rate is at most 60,000,000
 }
 
 // AdmitInvited judges an operator's token, as it came, of a client that proved the one-time key connect.

@@ -199,11 +199,21 @@ func (r consequences) broadcast(ctx context.Context) {
 	}
 }
 
-// watchDeadlines tells the time when the next deadline of an open decision passes, so that silence ends it.
+// nextLook returns the log time at which the time is to be told: at the next deadline of an open decision, so that silence
+// ends it, or when agents' levels are to be looked at, which time takes away too; 0 for never.
+func (r timekeeper) nextLook() int64 {
+	deadline, review := r.ledger.NextDeadline(), r.ledger.NextReview()
+	if deadline == 0 || (review > 0 && review < deadline) {
+		return review
+	}
+	return deadline
+}
+
+// watchDeadlines tells the time when it has to go on though nobody commands anything.
 func (r timekeeper) watchDeadlines(ctx context.Context) {
 	for {
 		var timer <-chan time.Time
-		if next := r.ledger.NextDeadline(); next > 0 && r.counts() {
+		if next := r.nextLook(); next > 0 && r.counts() {
 			timer = time.After(time.Until(time.UnixMilli(next)))
 		}
 		select {
@@ -221,7 +231,7 @@ func (r timekeeper) watchDeadlines(ctx context.Context) {
 			case <-time.After(time.Second):
 			}
 		}
-		if next := r.ledger.NextDeadline(); next > 0 && next <= r.nowMilli() {
+		if next := r.nextLook(); next > 0 && next <= r.nowMilli() {
 			select { // the others' clocks are not there yet
 			case <-ctx.Done():
 				return

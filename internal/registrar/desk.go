@@ -51,6 +51,8 @@ func (r desk) requests() map[control.Op]control.Handler {
 		control.OpRoster:      r.onRoster,
 		control.OpTransfer:    r.onTransfer,
 		control.OpTightenings: r.onTightenings,
+		control.OpStanding:    r.onStanding,
+		control.OpRanking:     r.onRanking,
 	}
 }
 

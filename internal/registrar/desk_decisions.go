@@ -239,7 +239,10 @@ func (r desk) onDryRun(_ context.Context, from control.Caller, body wire.Raw) (a
 		return nil, errOthersDryRun
 	}
 	opening, err := r.ledger.Preview(in.Proposal)
-	return control.Outlook{Opening: opening}, err
+	if err != nil {
+		return nil, err
+	}
+	return control.Outlook{Opening: opening}, r.judged(in.Proposal)
 }
 
 // onPlan says what the newest decisions would have come to by another policy.

@@ -38,5 +38,8 @@ func (r *Registrar) Forwarded(from identity.ID, raw []byte) error {
 	if len(e.Command) == 0 {
 		return nil
 	}
+	if err := r.gated(e.Command); err != nil {
+		return err
+	}
 	return r.ledger.Admissible(e.Command)
 }

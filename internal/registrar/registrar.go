@@ -54,6 +54,7 @@ type Config struct {
 	Roster  uint64        // number of the newest roster that this node knew before its start: by none before it acts alone
 	Cluster Cluster       // what the node knows of the others; required with Peers
 	Lease   time.Duration // the policy's if 0
+	Gate    policy.Gate   // judges proposals before they enter the log, besides the realm's policy; nobody does if nil
 	Address func() string // where agents connect, for status
 	Monitor func() string // where metrics and health are served, for status; nowhere if nil or empty
 	Meter   Meter         // nobody is told if nil
@@ -257,6 +258,12 @@ func (r *Registrar) Authority() *identity.Authority { return r.ledger.Authority(
 
 // Rosters returns the rosters after the genesis, oldest first. The caller must not change them.
 func (r *Registrar) Rosters() [][]byte { return r.ledger.Rosters() }
+
+// TellTime has log time follow this node's clock, as every command does.
+func (r *Registrar) TellTime(ctx context.Context) error {
+	_, err := timekeeper{r}.tellTime(ctx)
+	return err
+}
 
 // Feature returns the level of features that all nodes of the roster speak.
 func (r *Registrar) Feature() uint64 { return r.ledger.Feature() }

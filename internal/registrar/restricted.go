@@ -27,6 +27,7 @@ func (r timekeeper) without(was doorway) doorway {
 var undecided = map[control.Op]bool{
 	control.OpWho: true, control.OpSender: true, control.OpAnnounce: true, control.OpFind: true,
 	control.OpMembers: true, control.OpStatus: true, control.OpCluster: true,
+	control.OpStanding: true, control.OpRanking: true,
 }
 
 // leased answers as long as this node may act on what it knows.

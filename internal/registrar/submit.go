@@ -52,6 +52,9 @@ func (r intake) submit(ctx context.Context, command []byte) (registry.Answer, er
 	if err := r.early(command); err != nil {
 		return registry.Answer{}, err
 	}
+	if err := r.gated(command); err != nil {
+		return registry.Answer{}, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, submitTime)
 	defer cancel()
 	for {

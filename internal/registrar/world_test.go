@@ -33,6 +33,7 @@ type world struct {
 	trail   trail
 	network *membus.Network
 	offset  time.Duration // of the wall clock
+	nonces  int           // of evidence
 }
 
 func in(t *testing.T, fn func(t *testing.T, w *world)) {

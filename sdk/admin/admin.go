@@ -46,6 +46,7 @@ type Known struct {
 	Roster    uint64        // the number of the newest one
 	Policy    policy.Policy
 	Authority *identity.Authority // who runs the realm by the newest roster
+	Changes   [][]byte            // the commands that replaced the policy since the genesis, oldest first
 }
 
 // By returns the administration by an operator. known says what is so at the moment of a call; users call sdk.Agent.Admin.
@@ -80,12 +81,23 @@ func (ad Admin) Policy() policy.Policy { return ad.known().Policy }
 
 // Invite makes an enrolment token for an agent: the text to hand over. It is a secret, good once, until life is over.
 func (ad Admin) Invite(name string, level identity.Level, serves []string, life time.Duration) (string, error) {
+	return ad.invite(identity.Token{Name: name, Level: level, Serves: serves}, life)
+}
+
+// InviteChild is [Admin.Invite] for an agent that acts on behalf of another one of this operator: its level stays below the
+// parent's, and falls with it.
+func (ad Admin) InviteChild(
+	parent identity.ID, name string, level identity.Level, serves []string, life time.Duration,
+) (string, error) {
+	return ad.invite(identity.Token{Name: name, Level: level, Serves: serves, Parent: &parent}, life)
+}
+
+func (ad Admin) invite(t identity.Token, life time.Duration) (string, error) {
 	k := ad.known()
-	now := time.Now().UnixMilli()
-	i, err := identity.NewInvitation(k.Signer, k.Realm, identity.Token{
-		Version: 1, Operator: k.Signer.ID(), Name: name, Level: level, Issued: now, Expires: now + life.Milliseconds(),
-		Addresses: k.Addresses, Pins: k.Pins, Serves: serves, Roster: k.Roster,
-	})
+	t.Version, t.Operator, t.Issued = 1, k.Signer.ID(), time.Now().UnixMilli()
+	t.Expires = t.Issued + life.Milliseconds()
+	t.Addresses, t.Pins, t.Roster = k.Addresses, k.Pins, k.Roster
+	i, err := identity.NewInvitation(k.Signer, k.Realm, t)
 	if err != nil {
 		return "", err
 	}

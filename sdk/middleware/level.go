@@ -9,7 +9,8 @@ import (
 )
 
 // ErrLevel is returned to a sender whose level is too low.
-var ErrLevel = fault.New(fault.Denied, "middleware: the sender's autonomy level is too low")
+var ErrLevel = fault.New(fault.Denied, "middleware: the sender's autonomy level is too low").
+	WithHint("see what the next level asks for: conclave trust explain NAME")
 
 // MinLevel denies senders whose verified level is below least. A least of L0 does not mean everybody, it denies
 // everybody: L0 is what a level is that nobody set.
@@ -20,7 +21,8 @@ func MinLevel(least sdk.Level) sdk.Middleware {
 	return func(next sdk.HandlerFunc) sdk.HandlerFunc {
 		return func(ctx context.Context, d *sdk.Delivery) ([]byte, error) {
 			if d.From.Level < least {
-				return nil, fmt.Errorf("%w: %s, not %s", ErrLevel, d.From.Level, least)
+				return nil, fmt.Errorf("%w: %s, and it takes %s; what is missing says: conclave trust explain %s",
+					ErrLevel, d.From.Level, least, d.From.Name)
 			}
 			return next(ctx, d)
 		}

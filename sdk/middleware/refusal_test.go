@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/internal/fault"
 	"github.com/seed-3e86d5b2/conclave/sdk"
 	"github.com/seed-3e86d5b2/conclave/sdk/code"
 	"github.com/seed-3e86d5b2/conclave/sdk/middleware"
@@ -30,6 +31,10 @@ func TestMinLevel(t *testing.T) {
 			var h counted
 			_, err := middleware.MinLevel(c.least)(h.handle)(t.Context(), delivery(t, agent(t, c.from), "a"))
 			wantCode(t, err, c.code)
+			if c.code != "" && c.least != 0 && (!errors.Is(err, middleware.ErrLevel) || fault.HintOf(err) == "" ||
+				!strings.Contains(err.Error(), "conclave trust explain agent")) {
+				t.Errorf("%v does not say what to do", err)
+			}
 			h.want(t, map[bool]int{true: 1, false: 0}[c.code == ""])
 		})
 	}

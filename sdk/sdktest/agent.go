@@ -30,6 +30,15 @@ func Level(l sdk.Level) AgentOption { return func(o *agentOptions) { o.level = l
 // Serves is the capability patterns that the agent may serve, sorted; everything ("*") if not given.
 func Serves(patterns ...string) AgentOption { return func(o *agentOptions) { o.serves = patterns } }
 
+// Attests makes the agent an attester of others' outcomes, by its operator's grant.
+func Attests() AgentOption {
+	return func(o *agentOptions) {
+		o.serves = append(o.serves, trust.Attests)
+		slices.Sort(o.serves)
+		o.serves = slices.Compact(o.serves)
+	}
+}
+
 // Of is the number, from 0, of the root operator who answers for the agent; 0 if not given.
 func Of(operator int) AgentOption { return func(o *agentOptions) { o.operator = operator } }
 
@@ -172,7 +181,17 @@ func (r *Realm) SetFamily(t testing.TB, name, family string) {
 	}
 	i := slices.IndexFunc(r.roots, func(root identity.Signer) bool { return root.ID() == peer.Operator })
 	by := r.Operator(t, max(i, 0)).Admin()
-	raw, err := by.Prepare(registry.TypeGrant, registry.Grant{Principal: peer.ID, Serves: []string{"*"}, Family: family}, 0)
+	grant := registry.Grant{Principal: peer.ID, Family: family}
+	members, err := by.Members(t.Context())
+	for _, m := range members {
+		if m.ID == peer.ID {
+			grant.Serves = m.Serves
+		}
+	}
+	var raw []byte
+	if err == nil {
+		raw, err = by.Prepare(registry.TypeGrant, grant, 0)
+	}
 	if err == nil {
 		_, err = by.Submit(t.Context(), raw)
 	}

@@ -169,6 +169,17 @@ func (r *Realm) Faults(f membus.Faults) { r.door.network.SetFaults(f) }
 // FailNext makes the registry's log fail the next commands, one for each fault, in order.
 func (r *Realm) FailNext(faults ...memlog.Fault) { r.log.FailNext(faults...) }
 
+// Pass has d go by and the registry take notice: levels are lost and leases end by log time. It sleeps, so call it in a bubble
+// (testing/synctest), where that takes no time of the test's. Agents that serve something announce themselves every 4 s
+// meanwhile: for long spans use a policy with short times, or close them before.
+func (r *Realm) Pass(t testing.TB, d time.Duration) {
+	t.Helper()
+	time.Sleep(d)
+	if err := r.registrar.TellTime(t.Context()); err != nil {
+		t.Fatalf("sdktest: tell the time: %v", err)
+	}
+}
+
 // Trail returns what the node has recorded so far.
 func (r *Realm) Trail() []audit.Entry { return r.trail.entries() }
 

@@ -18,7 +18,9 @@ import (
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 	"github.com/seed-3e86d5b2/conclave/policy"
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/admin"
 	"github.com/seed-3e86d5b2/conclave/sdk/sdktest"
+	"github.com/seed-3e86d5b2/conclave/trust"
 )
 
 type ask struct {
@@ -262,6 +264,42 @@ func TestConnectionsEndWithWhatTheyWereAdmittedBy(t *testing.T) {
 		_, err = raw(t, realm, p, natsbus.Presentation{Connect: other.Connect(), Statement: process.Credential().Raw()})
 		if !errors.Is(err, natsbus.ErrRefused) {
 			t.Errorf("another's key: %v", err)
+		}
+	})
+}
+
+func TestAttestersOperatorsAndTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		realm := sdktest.New(t, sdktest.Standard(2))
+		realm.Agent(t, "carol", sdktest.Of(1), sdktest.Attests())
+		realm.SetFamily(t, "carol", "stars.one")
+		serves := func() []string {
+			t.Helper()
+			members, err := realm.Operator(t, 0).Admin().Members(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			i := slices.IndexFunc(members, func(m admin.Member) bool { return m.Name == "carol" })
+			if i < 0 || members[i].Operator != realm.OperatorProfile(1).Signer.ID() || members[i].Family != "stars.one" {
+				t.Fatalf("%+v", members)
+			}
+			return members[i].Serves
+		}
+		if got := serves(); !slices.Equal(got, []string{"*", trust.Attests}) {
+			t.Errorf("serves %v", got)
+		}
+		told := func() int64 {
+			t.Helper()
+			v, err := realm.Operator(t, 0).Standing().Of(t.Context(), "carol")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return v.At
+		}
+		before := told()
+		realm.Pass(t, 5*time.Hour)
+		if passed := told() - before; passed != (5 * time.Hour).Milliseconds() {
+			t.Errorf("%d ms of log time", passed)
 		}
 	})
 }
