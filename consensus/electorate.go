@@ -124,7 +124,7 @@ func CheckElectorate(o Opening, proposer identity.ID) error {
 			return fmt.Errorf("%w: %s may not vote on this proposal", wire.ErrMalformed, v.ID)
 		}
 	}
-	c, err := newCount(o.Freeze(), Poll{}, o.Opened)
+	c, err := newCount(Frozen{opening: o}, Poll{}, o.Opened)
 	if err != nil {
 		return err
 	}

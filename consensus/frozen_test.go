@@ -141,6 +141,24 @@ func seven(b *testing.B) (consensus.Opening, [][]byte) {
 	return o, ballots
 }
 
+// A poll without ballots is counted without the opening's digest, and as with it.
+func TestNothingIsCountedAlike(t *testing.T) {
+	o, s := hiding(t), agent("scout")
+	for _, poll := range []consensus.Poll{{}, {Committed: []identity.ID{s.ID()}}, {Void: []identity.ID{s.ID()}}} {
+		for _, at := range []int64{o.Opened, o.CommitsUntil(), o.RevealsUntil(), o.Deadline} {
+			got, err := consensus.Tally(o, poll, at)
+			want, errWant := o.Freeze().Tally(poll, at)
+			if got != want || err != nil || errWant != nil {
+				t.Errorf("%+v at %d: %s, %v; frozen %s, %v", poll, at-o.Opened, got, err, want, errWant)
+			}
+		}
+	}
+	o.Voters[0].Weight = 0
+	if _, err := consensus.Tally(o, consensus.Poll{}, now); !errors.Is(err, wire.ErrMalformed) {
+		t.Errorf("a weightless voter: %v", err)
+	}
+}
+
 // BenchmarkBallots compares checking and counting seven ballots with their seven signatures alone.
 func BenchmarkBallots(b *testing.B) {
 	o, raws := seven(b)

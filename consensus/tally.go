@@ -42,7 +42,12 @@ type Poll struct {
 // cannot be approved any more, were those who can still vote certain, is rejected at once. Ballots of voters outside the
 // electorate, for another decision, or second ballots of one voter, void or not, are an error, and so is an electorate that
 // has no proper form: the caller must not have collected them.
-func Tally(o Opening, p Poll, now int64) (State, error) { return o.Freeze().Tally(p, now) }
+func Tally(o Opening, p Poll, now int64) (State, error) {
+	if len(p.Ballots) == 0 { // nothing names the opening, and its digest is most of the work
+		return Frozen{opening: o}.Tally(p, now)
+	}
+	return o.Freeze().Tally(p, now)
+}
 
 // Confidence returns consensus.confidence of a poll in per mille: the mean, by weight, of what each ballot says for the
 // action, as far as its voter's stated confidence has proved true. Silence pulls it towards 500. Errors as of [Tally], and
@@ -240,18 +245,18 @@ func (c *count) vetoed(says choice) bool {
 func (c *count) met(says choice) bool {
 	r, n := c.o.Rule, uint64(len(c.o.Voters))
 	var approvals, people, total uint64
-	operators, families := map[identity.ID]uint64{}, map[string]uint64{}
+	operators, families := newShares[identity.ID](n), newShares[string](n)
 	for _, v := range c.o.Voters {
 		total += v.Weight
 		if s, voted := says(v); !voted || s.vote != Approve {
 			continue
 		}
 		approvals++
-		operators[v.Operator] += v.Weight
+		operators.add(v.Operator, v.Weight)
 		if v.Person() {
 			people++
 		} else {
-			families[v.Family] += v.Weight
+			families.add(v.Family, v.Weight)
 		}
 	}
 	switch {
@@ -259,17 +264,36 @@ func (c *count) met(says choice) bool {
 		return false
 	case approvals < r.Approvals || people < r.People:
 		return false
-	case uint64(len(operators)) < r.Operators || uint64(len(families)) < r.Families:
+	case uint64(len(operators.of)) < r.Operators || uint64(len(families.of)) < r.Families:
 		return false
-	case r.Share*total > c.weight(says, total, operators, families):
+	case r.Share*total > c.weight(says, total, operators.weights, families.weights):
 		return false
 	}
 	return r.Confidence == 0 || c.confidence(says) >= r.Confidence
 }
 
+// shares is what approvals weigh by who stands behind them. There are no more of those than voters, so looking through them
+// takes less than a map.
+type shares[K comparable] struct {
+	of      []K
+	weights []uint64
+}
+
+func newShares[K comparable](most uint64) shares[K] {
+	return shares[K]{make([]K, 0, most), make([]uint64, 0, most)}
+}
+
+func (s *shares[K]) add(of K, weight uint64) {
+	i := slices.Index(s.of, of)
+	if i < 0 {
+		i, s.of, s.weights = len(s.of), append(s.of, of), append(s.weights, 0)
+	}
+	s.weights[i] += weight
+}
+
 // weight returns what the approvals weigh in thousandths: the less of what they weigh where no operator counts more than its
 // cap, and of what they weigh where no model family does. People are of no family.
-func (c *count) weight(says choice, total uint64, operators map[identity.ID]uint64, families map[string]uint64) uint64 {
+func (c *count) weight(says choice, total uint64, operators, families []uint64) uint64 {
 	var byOperator, byFamily uint64
 	for _, w := range operators {
 		byOperator += capped(w, total, c.o.Rule.OperatorCap)

@@ -30,7 +30,8 @@ func benchCommand(p *program) *cobra.Command {
 			"round. Every message is counted: one that is lost, doubled or altered fails the run. Without a name it\n" +
 			"lists what there is.\n\n" +
 			"registry, failover, decision and quarantine make a realm of three nodes, each a process of its own, which\n" +
-			"failover kills in earnest. registry compares with etcd and rqlite where their programs are given.\n\n" +
+			"failover kills in earnest. registry compares with etcd and rqlite where their programs are given. open\n" +
+			"compares two realms of ours, and opens 10,000 decisions in one of them, which takes a while.\n\n" +
 			"The median of the rounds is reported, with the least and the greatest. Let nothing else run meanwhile.",
 		Example: "  conclave bench\n  conclave bench stream\n  conclave bench agents --agents 10000 --rounds 1\n" +
 			"  conclave bench rtt --json\n  conclave bench registry --etcd /usr/bin/etcd",
@@ -59,6 +60,7 @@ func benchCommand(p *program) *cobra.Command {
 	f.IntVar(&config.Agents, "agents", 0, "agents, where there are many (default the benchmark's own)")
 	f.IntVar(&config.Nodes, "nodes", 3, "nodes of the realm that registry measures, 1 or 3")
 	f.IntVar(&config.Clients, "clients", 64, "clients of registry, each with one command under way")
+	f.IntVar(&config.Decisions, "decisions", 10_000, "decisions that are open in one realm of open")
 	f.StringVar(&config.Etcd, "etcd", "", "etcd's program, for registry to compare with")
 	f.StringVar(&config.Rqlite, "rqlite", "", "rqlited, for registry to compare with")
 	return c

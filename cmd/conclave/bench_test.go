@@ -16,7 +16,7 @@ func TestBenchmarksAreListed(t *testing.T) {
 	s := newShell(t)
 	out := s.ok("bench")
 	list := document[struct{ Benchmarks []bench.Benchmark }](s, "bench").Benchmarks
-	for _, name := range strings.Fields("stream stream-encrypted scatter gather rtt agents start registry failover decision quarantine") {
+	for _, name := range strings.Fields("stream stream-encrypted scatter gather rtt agents start registry failover decision quarantine open") {
 		if !strings.Contains(out, "\n  "+name+" ") {
 			t.Errorf("no %s in %q", name, out)
 		}
@@ -24,7 +24,7 @@ func TestBenchmarksAreListed(t *testing.T) {
 			t.Errorf("no %s in %v", name, list)
 		}
 	}
-	if len(list) != 11 || !strings.Contains(out, "conclave bench stream\n") {
+	if len(list) != 12 || !strings.Contains(out, "conclave bench stream\n") {
 		t.Errorf("%d benchmarks: %q", len(list), out)
 	}
 }
@@ -50,7 +50,7 @@ func TestBenchRunsOne(t *testing.T) {
 func TestBenchRefusals(t *testing.T) {
 	s := newShell(t)
 	for _, args := range []string{"nonsense", "rtt stream", "rtt --rounds -1", "rtt --size 8", "rtt --messages x", "rtt --agents -1",
-		"registry --nodes 2", "registry --clients -1"} {
+		"registry --nodes 2", "registry --clients -1", "open --decisions -1"} {
 		s.refused(exitUsage, "usage", append([]string{"bench"}, strings.Fields(args)...)...)
 	}
 	s.refused(exitNetwork, "unreachable", "bench", "rtt", "--timeout", "1ns")

@@ -12,6 +12,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/consensus"
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
+	"github.com/seed-3e86d5b2/conclave/registry"
 	"github.com/seed-3e86d5b2/conclave/sdk"
 	"github.com/seed-3e86d5b2/conclave/sdk/ballot"
 )
@@ -290,14 +291,17 @@ func (p decisionCommands) cancel() *cobra.Command {
 }
 
 func (p decisionCommands) settle() *cobra.Command {
-	var detail string
+	var detail, out string
 	var right, wrong bool
 	c := &cobra.Command{
 		Use: "settle ID --right|--wrong", Short: "Say whether the action was right to do, as it turned out", Args: cobra.ExactArgs(1),
 		Long: "Say once, as a root operator or as the operator of who proposed it, whether the action of a decision that has\n" +
 			"ended was right to do; nobody does who has voted on it, or whose agent has. What the voters said, and how sure\n" +
-			"they were, is scored by it. Of an emergency it is the review.",
-		Example: "  conclave decision settle 1a2b3c4d --wrong --detail 'the column was in use'",
+			"they were, is scored by it. Of an emergency it is the review.\n\n" +
+			"Once that is overdue, as many operators as the policy wants for what loosens make it together, whatever part\n" +
+			"they had: a root writes it down with --out, and the others sign the file (operator sign).",
+		Example: "  conclave decision settle 1a2b3c4d --wrong --detail 'the column was in use'\n" +
+			"  conclave decision settle 1a2b3c4d --right --out review.cmd",
 		RunE: p.connected(askTime, func(ctx context.Context, s session, args []string) error {
 			if right == wrong {
 				return usage("say --right or --wrong")
@@ -306,23 +310,45 @@ func (p decisionCommands) settle() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			settlement := registry.Settle{Proposal: d.ID(), Right: right, Detail: detail}
+			if out != "" {
+				return s.change(ctx, change{typ: registry.TypeSettle, body: settlement, loosens: true, out: out})
+			}
 			if err := d.Settle(ctx, right, detail); err != nil {
-				return advised(err, map[fault.Code]string{
-					fault.Denied:   "a root operator does, or the proposer's, who has not voted on it, nor has an agent of theirs, nor does it",
-					fault.Spent:    "see who has: conclave decision show " + short16(d.ID()),
-					fault.Pending:  "settle it when it was done, or when its time is over: conclave decision show " + short16(d.ID()),
-					fault.Rejected: "what was taken back is not settled; see how it ended: conclave decision show " + short16(d.ID()),
-				})
+				return unsettled(err, d.ID())
 			}
-			word := "wrong"
-			if right {
-				word = "right"
-			}
-			return s.emit(map[string]any{"id": d.ID().String(), "right": right}, textLine(short16(d.ID())+" was "+word+" to do"))
+			return s.settled(settlement)
 		}),
 	}
 	c.Flags().BoolVar(&right, "right", false, "it was right to do")
 	c.Flags().BoolVar(&wrong, "wrong", false, "it was not")
 	c.Flags().StringVar(&detail, "detail", "", "what came of it, for the record")
+	c.Flags().StringVar(&out, "out", "", "`file` for the signed command, for others to sign; it is not handed in")
 	return c
+}
+
+// unsettled says what to do about a settlement that was refused.
+func unsettled(err error, id sdk.Digest) error {
+	show := "conclave decision show " + short16(id)
+	return advised(err, map[fault.Code]string{
+		fault.Denied: "a root operator does, or the proposer's, who has not voted on it, nor has an agent of theirs, nor does it; an emergency's " +
+			"review that is overdue, several together: --out FILE",
+		fault.Spent:    "see who has: " + show,
+		fault.Pending:  "settle it when it was done, or when its time is over: " + show,
+		fault.Rejected: "what was taken back is not settled; see how it ended: " + show,
+	})
+}
+
+// settled tells what was settled, and how.
+func (s session) settled(b registry.Settle) error {
+	doc := map[string]any{"id": b.Proposal.String(), "right": b.Right}
+	return s.emit(doc, textLine(short16(b.Proposal)+" was "+judged(b.Right)+" to do"))
+}
+
+// judged is the word for what an action turned out to be.
+func judged(right bool) string {
+	if right {
+		return "right"
+	}
+	return "wrong"
 }

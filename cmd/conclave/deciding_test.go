@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 )
 
 // threeRoots is a policy of several people, in which a command waits for two agents and a person.
@@ -237,6 +238,43 @@ func TestEmergency(t *testing.T) {
 	if out := s.ok(as("carol", "server", "status")...) + s.ok(as("carol", "decision", "ls")...); strings.Contains(out, "REVIEW") || strings.Contains(out, "EMERGENCY") {
 		t.Errorf("after the review: %s", out)
 	}
+}
+
+// TestOverdueReviewIsMadeTogether has people who voted on an emergency settle it, once its review is overdue, by a file that
+// each of them signs.
+func TestOverdueReviewIsMadeTogether(t *testing.T) {
+	s := newShell(t)
+	s.council("preset: standard\nenrol_level: L3\nemergency: {review: 1s}\n")
+	id := s.propose("service.stop", "--target", "web", "--emergency")[:16]
+	for _, name := range []string{"bob", "carol"} {
+		s.ok(as(name, "decision", "approve", id)...)
+	}
+	s.done("worker", id)
+	settle, file := as("bob", "decision", "settle", id, "--right", "--detail", "it \x1b burned"), s.path("review.cmd")
+	type status struct{ Reviews []reviewDoc }
+	for deadline := time.Now().Add(time.Minute); ; { // a lone node's log knows the time of its newest command
+		s.wants("alone", s.refused(exitDenied, "denied", settle...).Hint, "--out FILE")
+		if d := document[status](s, as("bob", "server", "status")...); len(d.Reviews) == 1 && d.Reviews[0].Over {
+			break
+		} else if time.Now().After(deadline) {
+			t.Fatalf("not overdue: %+v", d)
+		}
+	}
+	s.wants("written down", s.ok(append(settle, "--out", file)...), file, "1 more needed: conclave operator sign ")
+	s.wants("with one signature", s.refused(exitDenied, "denied", as("bob", "operator", "sign", file, "--submit")...).Hint, "--out FILE")
+	e := s.run(as("carol", "operator", "sign", file, "--submit")...)
+	if e.status != exitOK {
+		t.Fatalf("together: exit %d: %s", e.status, e.stderr)
+	}
+	s.wants("what is signed", e.stderr, "settle decision "+id, "right to do", `because "it \x1b burned"`)
+	s.wants("settled", e.stdout, id+" was right to do")
+	s.wants("the settlement", s.ok(as("worker", "decision", "show", id)...), "right to do, says O", `"it \x1b burned"`)
+	if d := document[status](s, as("alice", "server", "status")...); len(d.Reviews) != 0 {
+		t.Errorf("reviews: %+v", d.Reviews)
+	}
+	s.ok(as("alice", "decision", "settle", id, "--wrong", "--out", file)...)
+	again := s.refused(exitDenied, "spent", as("bob", "operator", "sign", file, "--submit")...)
+	s.wants("twice", again.Hint, "conclave decision show "+id)
 }
 
 // TestVotesAndProposalsThatAreRefused gives commands about decisions what they must refuse. The stories above are their

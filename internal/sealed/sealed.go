@@ -4,6 +4,7 @@
 package sealed
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
@@ -44,6 +45,8 @@ var (
 	ErrSequence = fault.New(fault.Internal, "sealed: a ballot's sequence must be above those before it")
 	// ErrMany is returned by Keep for too many ballots on one decision.
 	ErrMany = fault.New(fault.Rate, "sealed: too many ballots on one decision")
+	// ErrKept is returned by Take for a store that is on disk.
+	ErrKept = fault.New(fault.Internal, "sealed: the store has a directory")
 )
 
 const (
@@ -51,11 +54,11 @@ const (
 	maxRecord = MostOfOne * 2 * wire.MaxStatement
 )
 
-// Store keeps sealed ballots. One process holds a directory at a time. It is safe for concurrent use.
+// Store keeps sealed ballots. One process holds a directory at a time; see [Store.Take] for who comes second. It is safe for
+// concurrent use.
 type Store struct {
-	dir *datadir.Dir // nil: in memory only
-
 	mu   sync.Mutex
+	dir  *datadir.Dir // nil: in memory only
 	held map[wire.Digest][]Ballot
 }
 
@@ -75,6 +78,35 @@ func Open(dir string) (*Store, error) {
 
 // InMemory returns a store that ends with the process.
 func InMemory() *Store { return &Store{held: map[wire.Digest][]Ballot{}} }
+
+// Take has a store in memory go on in dir, as [Open] opens it: with its own ballots, which are on disk then, and with those
+// that an earlier process has left. Errors: those of Open, [ErrKept], the disk's; the store stays in memory then.
+func (s *Store) Take(dir string) error {
+	d, err := Open(dir)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.dir != nil {
+		return errors.Join(ErrKept, d.Close())
+	}
+	for id, own := range s.held {
+		d.held[id] = merged(d.held[id], own)
+		if err := d.write(id, d.held[id]); err != nil {
+			return errors.Join(err, d.Close())
+		}
+	}
+	s.dir, s.held = d.dir, d.held
+	return nil
+}
+
+// merged returns the newest ballots of two processes on one decision, by rising sequence.
+func merged(a, b []Ballot) []Ballot {
+	list := slices.Concat(a, b)
+	slices.SortStableFunc(list, func(x, y Ballot) int { return cmp.Compare(x.Sequence, y.Sequence) })
+	return list[max(0, len(list)-MostOfOne):]
+}
 
 func (s *Store) load() error {
 	entries, err := os.ReadDir(s.dir.Path())
@@ -105,6 +137,8 @@ func (s *Store) load() error {
 
 // Close releases the store.
 func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.dir == nil {
 		return nil
 	}
@@ -146,16 +180,20 @@ func (s *Store) Keep(decision wire.Digest, b Ballot) error {
 	}
 	list = append(slices.Clone(list), b)
 	if s.dir != nil {
-		raw, err := wire.Encode(record{Version: FormatVersion, Ballots: list})
-		if err != nil {
-			return err
-		}
-		if err := datadir.WritePrivate(s.path(decision), raw); err != nil {
+		if err := s.write(decision, list); err != nil {
 			return err
 		}
 	}
 	s.held[decision] = list
 	return nil
+}
+
+func (s *Store) write(decision wire.Digest, list []Ballot) error {
+	raw, err := wire.Encode(record{Version: FormatVersion, Ballots: list})
+	if err != nil {
+		return err
+	}
+	return datadir.WritePrivate(s.path(decision), raw)
 }
 
 // Of returns the ballots on a decision, by rising sequence.

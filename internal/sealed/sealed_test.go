@@ -176,3 +176,87 @@ func TestADamagedFileIsRefused(t *testing.T) {
 	}
 	open(t, dir)
 }
+
+// TestTake has a store in memory go on in a directory once whoever held it has gone, with the ballots of both.
+func TestTake(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "ballots")
+	first, second := open(t, dir), sealed.InMemory()
+	for _, k := range []struct {
+		in       *sealed.Store
+		decision wire.Digest
+		sequence uint64
+	}{{first, one, 2}, {first, one, 5}, {second, one, 3}, {second, two, 7}} {
+		if err := k.in.Keep(k.decision, ballot(k.sequence)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := second.Take(dir); !errors.Is(err, datadir.ErrInUse) {
+		t.Fatalf("while it is held: %v", err)
+	}
+	if got := sequences(second.Of(one)); !slices.Equal(got, []uint64{3}) {
+		t.Errorf("after that: %v", got)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Take(dir); err != nil {
+		t.Fatal(err)
+	}
+	other := filepath.Join(t.TempDir(), "other")
+	if err := second.Take(other); !errors.Is(err, sealed.ErrKept) {
+		t.Errorf("twice: %v", err)
+	}
+	if err := second.Keep(two, ballot(8)); err != nil {
+		t.Error(err)
+	}
+	if err := second.Keep(one, ballot(4)); !errors.Is(err, sealed.ErrSequence) {
+		t.Errorf("below what the other has signed: %v", err)
+	}
+	if err := second.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := open(t, other).Close(); err != nil {
+		t.Errorf("what was refused is held: %v", err)
+	}
+	third := open(t, dir)
+	if a, b := sequences(third.Of(one)), sequences(third.Of(two)); !slices.Equal(a, []uint64{2, 3, 5}) || !slices.Equal(b, []uint64{7, 8}) {
+		t.Errorf("on disk: %v, %v", a, b)
+	}
+}
+
+// TestTakeKeepsTheNewest bounds what two processes have signed on one decision, and leaves a store in memory where the
+// directory cannot be read.
+func TestTakeKeepsTheNewest(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "ballots")
+	first, second := open(t, dir), sealed.InMemory()
+	for n := range uint64(sealed.MostOfOne) {
+		if err := errors.Join(first.Keep(one, ballot(2*n+1)), second.Keep(one, ballot(2*n+2))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	damaged := filepath.Join(dir, two.String()+".sealed")
+	if err := os.WriteFile(damaged, []byte("noise"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Take(dir); !errors.Is(err, wire.ErrMalformed) {
+		t.Errorf("a damaged one: %v", err)
+	}
+	if got := second.Of(one); len(got) != sealed.MostOfOne || got[0].Sequence != 2 {
+		t.Errorf("after that: %v", sequences(got))
+	}
+	if err := os.Remove(damaged); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Take(dir); err != nil {
+		t.Fatal(err)
+	}
+	if got := sequences(second.Of(one)); !slices.Equal(got, []uint64{9, 10, 11, 12, 13, 14, 15, 16}) {
+		t.Errorf("of both: %v", got)
+	}
+	if err := second.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -24,16 +24,17 @@ import (
 
 // Config of a run. Zero values mean the defaults.
 type Config struct {
-	Rounds   int    // that count; the benchmark's own
-	Messages int    // of each contender in each round; the benchmark's own
-	Size     int    // bytes of a message's content; 256, at least 24 and at most 64 KiB
-	Agents   int    // where there are many; the benchmark's own
-	Nodes    int    // of the realm, 1 or 3, where that may be chosen; 3
-	Clients  int    // that submit commands at the same time, where that may be chosen; 64
-	Etcd     string // path of etcd's program to compare with; empty: not compared
-	Rqlite   string // path of rqlited to compare with; empty: not compared
-	Self     string // conclave itself: a program that runs [Serve] for [ServerCommand], and a node for `server run`
-	Progress func(Progress)
+	Rounds    int    // that count; the benchmark's own
+	Messages  int    // of each contender in each round; the benchmark's own
+	Size      int    // bytes of a message's content; 256, at least 24 and at most 64 KiB
+	Agents    int    // where there are many; the benchmark's own
+	Nodes     int    // of the realm, 1 or 3, where that may be chosen; 3
+	Clients   int    // that submit commands at the same time, where that may be chosen; 64
+	Decisions int    // that are open, where there are many; 10,000
+	Etcd      string // path of etcd's program to compare with; empty: not compared
+	Rqlite    string // path of rqlited to compare with; empty: not compared
+	Self      string // conclave itself: a program that runs [Serve] for [ServerCommand], and a node for `server run`
+	Progress  func(Progress)
 
 	patience time.Duration // without a message heard, after which a run has failed; 30 s
 }
@@ -76,6 +77,7 @@ func List() []Benchmark {
 		{"failover", "from the end of the node that leads to the next command accepted", 20, 0, 0, 0, measureFailover},
 		{"decision", "from a proposal to its certificate, with five voters at three nodes", 100, 0, 0, 0, measureDecision},
 		{"quarantine", "from an operator's command to an agent's last message, at three nodes", 50, 0, 0, 0, measureQuarantine},
+		{"open", "request and reply while many decisions are open, and while none is", 60, 2_000, 2, bothFiles, measureOpen},
 	}
 }
 
@@ -122,6 +124,7 @@ func (c Config) withDefaults(b Benchmark) (Config, error) {
 		{"agents", &c.Agents, b.agents, min(1, b.agents), 100_000},
 		{"nodes", &c.Nodes, 3, 1, 3},
 		{"clients", &c.Clients, 64, 1, 1000},
+		{"decisions", &c.Decisions, 10_000, 1, 100_000},
 	} {
 		if *v.value == 0 {
 			*v.value = v.otherwise

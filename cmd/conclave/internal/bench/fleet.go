@@ -90,7 +90,7 @@ func (f *fleet) grow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m := &member{dir: filepath.Join(f.bout.dir, fmt.Sprintf("node-%d", len(f.members)+1))}
+	m := &member{dir: filepath.Join(filepath.Dir(f.dir), fmt.Sprintf("node-%d", len(f.members)+1))}
 	if m.at, err = freePlace(); err != nil {
 		return err
 	}

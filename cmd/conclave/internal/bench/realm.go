@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync/atomic"
 	"time"
@@ -47,7 +48,11 @@ func foundRealm(b *bout, rules policy.Policy, at node.Place) (*realm, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &realm{bout: b, dir: filepath.Join(b.dir, "node"), operator: operator}
+	home, err := os.MkdirTemp(b.dir, "realm-")
+	if err != nil {
+		return nil, fmt.Errorf("bench: %w", err)
+	}
+	r := &realm{bout: b, dir: filepath.Join(home, "node"), operator: operator}
 	p := node.Plan{
 		Policy: rules, Roots: []identity.ID{operator.ID()}, Place: at, Now: time.Now().UnixMilli(),
 	}
