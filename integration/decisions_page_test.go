@@ -12,6 +12,9 @@ import (
 // decisionBlocks are the blocks of docs/decisions.md, in order: one story.
 var decisionBlocks = []string{"realm", "people", "policy", "hold", "inbox", "votes", "run", "verify", "attacks", "permit", "settle"}
 
+// trustBlocks are those of docs/trust.md.
+var trustBlocks = []string{"realm", "people", "work", "climb", "fall"}
+
 // What the page has its reader put for its capital words, as it is printed.
 var printed = []struct {
 	word string
@@ -29,22 +32,28 @@ type reader struct {
 }
 
 // TestDecisionsPage does by the built program what docs/decisions.md tells people to do, and sees what it says that they see.
-func TestDecisionsPage(t *testing.T) {
-	page := read(t, "docs/decisions.md")
+func TestDecisionsPage(t *testing.T) { readPage(t, "docs/decisions.md", decisionBlocks) }
+
+// TestTrustPage does the same with docs/trust.md.
+func TestTrustPage(t *testing.T) { readPage(t, "docs/trust.md", trustBlocks) }
+
+// readPage follows a page that is one story: its first yaml block is policy.yaml, its shell blocks are those named.
+func readPage(t *testing.T, path string, names []string) {
+	page := read(t, path)
 	blocks, err := parseProcedures(page)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, after, found := strings.Cut(page, "```yaml\n")
 	rules, _, closed := strings.Cut(after, "```\n")
-	if len(blocks) != len(decisionBlocks) || !found || !closed {
-		t.Fatalf("the page has %d blocks, and this test knows %q; policy.yaml: %t", len(blocks), decisionBlocks, found)
+	if len(blocks) != len(names) || !found || !closed {
+		t.Fatalf("the page has %d blocks, and this test knows %q; policy.yaml: %t", len(blocks), names, found)
 	}
 	r := reader{newTerminals(t), map[string]string{}}
 	if err := os.WriteFile(filepath.Join(r.dir, "policy.yaml"), []byte(rules), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for i, name := range decisionBlocks {
+	for i, name := range names {
 		passed := t.Run(name, func(t *testing.T) {
 			if blocks[i].name != name {
 				t.Fatalf("the page shows %s here", blocks[i].name)

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-3e86d5b2/conclave/identity"
+	"github.com/seed-3e86d5b2/conclave/internal/wire"
 	"github.com/seed-3e86d5b2/conclave/registry"
 	"github.com/seed-3e86d5b2/conclave/sdk"
 	"github.com/seed-3e86d5b2/conclave/sdk/admin"
@@ -29,28 +30,31 @@ func (p agentCommands) group() *cobra.Command {
 }
 
 func (p agentCommands) token() *cobra.Command {
-	var name, level string
+	var name, level, parent string
 	var serves []string
 	var life time.Duration
 	c := &cobra.Command{
 		Use: "token", Short: "Make a token that lets one agent in", Args: cobra.NoArgs,
 		Long: "Print an enrolment token: a secret, good once, until it expires. The level is the one that the policy lets\n" +
-			"one operator give, unless --level says less. Without --serves the agent may call, but serve nothing.",
+			"one operator give, unless --level says less. Without --serves the agent may call, but serve nothing. With --parent\n" +
+			"it acts on behalf of another agent of yours: its level stays below that agent's, and falls with it.",
 		Example: "  conclave agent token --name writer --level L2 --serves 'text.*' --expires 1h",
-		RunE: p.connected(askTime, func(_ context.Context, s session, _ []string) error {
-			return s.invite(name, level, serves, life)
+		RunE: p.connected(askTime, func(ctx context.Context, s session, _ []string) error {
+			return s.invite(ctx, identity.Token{Name: name, Serves: serves}, level, parent, life)
 		}),
 	}
 	c.Flags().StringVar(&name, "name", "", "name of the agent: a-z, 0-9 and -")
 	c.Flags().StringVar(&level, "level", "", "autonomy level L1 to L5")
+	c.Flags().StringVar(&parent, "parent", "", "`agent` of yours on whose behalf it acts")
 	c.Flags().StringArrayVar(&serves, "serves", nil, `capability it may serve, as text.summarise, text.* or *; may be repeated`)
 	c.Flags().DurationVar(&life, "expires", time.Hour, "how long the token is good, at most 168h")
 	require(c, "name")
 	return c
 }
 
-func (s session) invite(name, level string, serves []string, life time.Duration) error {
-	if err := asUsage(identity.CheckName(name)); err != nil {
+// invite makes a token for an agent as t names it, at the level given or the one that one operator may give.
+func (s session) invite(ctx context.Context, t identity.Token, level, parent string, life time.Duration) error {
+	if err := asUsage(identity.CheckName(t.Name)); err != nil {
 		return err
 	}
 	l := s.Admin().Policy().Enrol
@@ -60,7 +64,7 @@ func (s session) invite(name, level string, serves []string, life time.Duration)
 			return asUsage(err)
 		}
 	}
-	serves, err := patterns(serves)
+	serves, err := patterns(t.Serves)
 	if err != nil {
 		return err
 	}
@@ -68,14 +72,37 @@ func (s session) invite(name, level string, serves []string, life time.Duration)
 		return usage("--expires is more than 0 and at most 168h")
 	}
 	s.changes()
-	token, err := s.Admin().Invite(name, l, serves, life)
+	token, l, err := s.token(ctx, t.Name, l, level != "", serves, parent, life)
 	if err != nil {
 		return err
 	}
 	doc := map[string]any{
-		"token": token, "name": name, "level": l, "serves": serves, "expires": stamp(time.Now().Add(life).UnixMilli()),
+		"token": token, "name": t.Name, "level": l, "serves": serves, "expires": stamp(time.Now().Add(life).UnixMilli()),
 	}
 	return s.emit(doc, func(w io.Writer) { fmt.Fprintln(w, token) })
+}
+
+// token makes the token. A child's level is at most the one below its parent's, unless the caller asked for a level.
+func (s session) token(
+	ctx context.Context, name string, l identity.Level, asked bool, serves []string, parent string, life time.Duration,
+) (string, identity.Level, error) {
+	if parent == "" {
+		token, err := s.Admin().Invite(name, l, serves, life)
+		return token, l, err
+	}
+	who, err := s.who(ctx, parent)
+	if err != nil {
+		return "", l, err
+	}
+	if who.Level <= identity.Observer {
+		return "", l, usageHint(fmt.Sprintf("%s is at %s: an agent that acts for it would have no level", visible(who.Name), who.Level),
+			"see what it lacks: conclave trust explain "+visible(who.Name))
+	}
+	if !asked {
+		l = min(l, who.Level-1)
+	}
+	token, err := s.Admin().InviteChild(who.ID, name, l, serves, life)
+	return token, l, err
 }
 
 // patterns returns capability patterns sorted, each once.
@@ -330,12 +357,16 @@ func (s session) serves(ctx context.Context, who sdk.Peer) ([]string, error) {
 
 func (p agentCommands) grant() *cobra.Command {
 	var family string
+	var made []string
 	c := &cobra.Command{
 		Use: "grant NAME [PATTERN]...", Short: "Replace what an agent may serve", Args: cobra.MinimumNArgs(1),
 		Long: "Replace the capability patterns that an agent of yours may serve; none: it may serve nothing.\n\n" +
 			"--family says of which model family it is: decisions of some classes need voters of several. With --family and\n" +
-			"no pattern, what it may serve stays as it is.",
-		Example: "  conclave agent grant writer 'text.*' review.code\n  conclave agent grant checker --family gpt",
+			"no pattern, what it may serve stays as it is.\n\n" +
+			"--made-of names files that say what the agent is made of: its model, prompt, tools. Their digest is kept: the level was\n" +
+			"earned by what the agent was made of, so when the digest changes, it costs a level.",
+		Example: "  conclave agent grant writer 'text.*' review.code\n  conclave agent grant checker --family gpt\n" +
+			"  conclave agent grant writer --made-of model.txt --made-of prompt.md --made-of tools.json",
 		RunE: p.connected(askTime, func(ctx context.Context, s session, args []string) error {
 			serves, err := patterns(args[1:])
 			if err != nil {
@@ -350,16 +381,38 @@ func (p agentCommands) grant() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if family != "" && len(serves) == 0 {
+			make, err := digestOf(made)
+			if err != nil {
+				return err
+			}
+			if (family != "" || make != nil) && len(serves) == 0 {
 				if serves, err = s.serves(ctx, who); err != nil {
 					return err
 				}
 			}
 			return s.change(ctx, change{
-				typ: registry.TypeGrant, body: registry.Grant{Principal: who.ID, Serves: serves, Family: family}, of: who.ID,
+				typ: registry.TypeGrant, body: registry.Grant{Principal: who.ID, Serves: serves, Family: family, Make: make}, of: who.ID,
 			})
 		}),
 	}
+	c.Flags().StringArrayVar(&made, "made-of", nil, "`file` that says what it is made of; may be repeated, the order counts")
 	c.Flags().StringVar(&family, "family", "", "its model family, written like a capability; none: as it was")
 	return c
+}
+
+// digestOf returns the SHA-256 of the files' SHA-256 joined; nil for no file.
+func digestOf(paths []string) (*sdk.Digest, error) {
+	if len(paths) == 0 {
+		return nil, nil
+	}
+	var joined []byte
+	for _, path := range paths {
+		one, err := fileDigest(path)
+		if err != nil {
+			return nil, err
+		}
+		joined = append(joined, one[:]...)
+	}
+	all := wire.Hash(joined)
+	return &all, nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 	"github.com/seed-3e86d5b2/conclave/registry"
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/admin"
 )
 
 // change is one registry command that an operator gives.
@@ -81,16 +82,26 @@ type applied struct {
 
 // submit hands a signed command in and tells what it did.
 func (s session) submit(ctx context.Context, raw []byte) error {
-	answer, err := s.Admin().Submit(ctx, raw)
+	c, err := wire.ParseCosigned[registry.Command](raw, wire.MaxStatement)
 	if err != nil {
 		return err
 	}
-	c, err := wire.ParseCosigned[registry.Command](raw, wire.MaxStatement)
+	answer, err := s.Admin().Submit(ctx, raw)
+	if c.Claim.Type == registry.TypeSettle {
+		return s.reviewed(c.Claim, err)
+	}
 	if err != nil {
 		return err
 	}
 	if c.Claim.Type == registry.TypePolicy {
 		return s.governed(answer)
+	}
+	if c.Claim.Type == registry.TypeEvidence {
+		effect, err := admin.Effect(answer)
+		if err != nil {
+			return err
+		}
+		return s.told(effect)
 	}
 	r, err := registry.Result[registry.Change](answer)
 	if err != nil {
@@ -107,6 +118,18 @@ func (s session) submit(ctx context.Context, raw []byte) error {
 		}
 		fmt.Fprintf(w, "%s is %s%s (command %d)\n", doc.Principal, doc.Status, level, doc.Index)
 	})
+}
+
+// reviewed tells what became of a settlement that several operators signed.
+func (s session) reviewed(c registry.Command, refused error) error {
+	b, err := registry.Body[registry.Settle](c)
+	switch {
+	case err != nil:
+		return err
+	case refused != nil:
+		return unsettled(refused, b.Proposal)
+	}
+	return s.settled(b)
 }
 
 // governed tells what a change of the policy did.
@@ -179,6 +202,18 @@ func explain(c registry.Command) (string, error) {
 		return fmt.Sprintf("let %s serve: %s%s", b.Principal, list(b.Serves), family), err
 	case registry.TypePolicy:
 		return policyIn(c)
+	case registry.TypePromote:
+		b, err := registry.Body[registry.SetLevel](c)
+		return fmt.Sprintf("sign off %s for level %s%s", b.Principal, b.Level, because(b.Reason)), err
+	case registry.TypeEvidence:
+		b, err := registry.Body[registry.Evidence](c)
+		if err != nil {
+			return "", err
+		}
+		return wordIn(b.Statement)
+	case registry.TypeSettle:
+		b, err := registry.Body[registry.Settle](c)
+		return fmt.Sprintf("settle decision %s: its action was %s to do%s", b.Proposal, judged(b.Right), because(b.Detail)), err
 	}
 	return "", fault.New(fault.WrongKind, "not a command that several operators sign: "+visible(string(c.Type)))
 }

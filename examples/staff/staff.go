@@ -12,6 +12,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/seed-3e86d5b2/conclave/identity"
@@ -27,6 +28,23 @@ type Role struct {
 	Family   string // of which model it is made, written like a capability; "" for none
 	StateDir string // keeps its sealed ballots while it is away; "" for one that does not go away
 	Apart    bool   // of a proposer: an operator of its own answers for it, and not the person
+
+	Level  identity.Level // L3 where it is 0
+	Serves []string       // what it may serve; anything where it is nil
+}
+
+func (r Role) level() identity.Level {
+	if r.Level == 0 {
+		return identity.Journeyer
+	}
+	return r.Level
+}
+
+func (r Role) serves() []string {
+	if r.Serves == nil {
+		return []string{"*"}
+	}
+	return r.Serves
 }
 
 // Team is who was hired. Its agents are connected, each by a connection of its own. It is not safe for concurrent use; its agents
@@ -36,6 +54,7 @@ type Team struct {
 	Voters   []*sdk.Agent // in the order of their roles
 	Operator *sdk.Agent   // who answers for the voters
 	Owner    *sdk.Agent   // who answers for the proposer
+	Own      []*sdk.Agent // brought in by Bring
 
 	person *sdk.Agent
 	opts   []sdk.Option
@@ -82,6 +101,18 @@ func (t *Team) hire(ctx context.Context, proposer Role, voters []Role) (err erro
 	return nil
 }
 
+// Bring enrols and connects a further agent, for which the person answers.
+func (t *Team) Bring(ctx context.Context, r Role) (*sdk.Agent, error) {
+	a, err := t.enrol(ctx, t.person, r)
+	if err == nil {
+		t.Own = append(t.Own, a)
+	}
+	return a, err
+}
+
+// Name returns the name in the realm of whom was hired for a role.
+func (t *Team) Name(r Role) string { return r.Name + t.suffix }
+
 // appoint makes a further operator, and connects it.
 func (t *Team) appoint(ctx context.Context, name string) (*sdk.Agent, error) {
 	signer, _, err := identity.GenerateSigner(identity.Operator)
@@ -108,7 +139,7 @@ func (t *Team) appoint(ctx context.Context, name string) (*sdk.Agent, error) {
 
 // enrol makes one agent of the operator, and connects it.
 func (t *Team) enrol(ctx context.Context, by *sdk.Agent, r Role) (*sdk.Agent, error) {
-	invitation, err := by.Admin().Invite(r.Name+t.suffix, identity.Journeyer, []string{"*"}, time.Minute)
+	invitation, err := by.Admin().Invite(r.Name+t.suffix, r.level(), r.serves(), time.Minute)
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +151,7 @@ func (t *Team) enrol(ctx context.Context, by *sdk.Agent, r Role) (*sdk.Agent, er
 	profile.StateDir = r.StateDir
 	t.place = profile
 	if r.Family != "" {
-		grant := registry.Grant{Principal: signer.ID(), Serves: []string{"*"}, Family: r.Family}
+		grant := registry.Grant{Principal: signer.ID(), Serves: r.serves(), Family: r.Family}
 		if err := order(ctx, by, registry.TypeGrant, grant); err != nil {
 			return nil, err
 		}
@@ -167,7 +198,7 @@ func (t *Team) Dismiss(ctx context.Context) (err error) {
 		err = t.put(ctx, *t.before)
 		t.before = nil
 	}
-	for _, a := range append(t.Voters, t.Proposer, t.Operator, t.Owner) {
+	for _, a := range slices.Concat(t.Voters, t.Own, []*sdk.Agent{t.Proposer, t.Operator, t.Owner}) {
 		if a != nil && a != t.person {
 			err = errors.Join(err, a.Close(ctx))
 		}
@@ -176,7 +207,7 @@ func (t *Team) Dismiss(ctx context.Context) (err error) {
 		gone := registry.SetStatus{Principal: id, Status: trust.Revoked, Reason: "the example has ended"}
 		err = errors.Join(err, order(ctx, t.person, registry.TypeStatus, gone))
 	}
-	t.Voters, t.Proposer, t.Operator, t.Owner, t.hired = nil, nil, nil, nil, nil
+	t.Voters, t.Own, t.Proposer, t.Operator, t.Owner, t.hired = nil, nil, nil, nil, nil, nil
 	return err
 }
 
