@@ -25,8 +25,9 @@ type Account struct {
 
 	Good         [Classes]Micro `json:"good_micro"` // attested outcomes and settled votes, by class (slow)
 	Bad          [Classes]Micro `json:"bad_micro"`
+	Peers        [Classes]Micro `json:"peers_micro"`         // of Good, what agents attested: as much their word can take back (slow)
 	Endorsed     Micro          `json:"endorsed_micro"`      // good ratings and people's word (slow)
-	Slandered    Micro          `json:"slandered_micro"`     // bad ratings, and failures that agents attest (slow)
+	Slandered    Micro          `json:"slandered_micro"`     // bad ratings, and what peers' failures leave (slow)
 	FundsFor     Micro          `json:"funds_for_micro"`     // what its own word for others can still weigh (slow)
 	FundsAgainst Micro          `json:"funds_against_micro"` // and its word against them (slow)
 	FastGood     Micro          `json:"fast_good_micro"`     // outcomes of the last days (fast)
@@ -98,7 +99,7 @@ func (a *Account) fade(h *HalfLives, now int64) uint64 {
 	slow := passed(h.Slow, a.At, now)
 	if slow > 0 {
 		for c := range a.Good {
-			a.Good[c], a.Bad[c] = decayed(a.Good[c], slow), decayed(a.Bad[c], slow)
+			a.Good[c], a.Bad[c], a.Peers[c] = decayed(a.Good[c], slow), decayed(a.Bad[c], slow), decayed(a.Peers[c], slow)
 		}
 		a.Endorsed, a.Slandered = decayed(a.Endorsed, slow), decayed(a.Slandered, slow)
 		a.FundsFor, a.FundsAgainst = decayed(a.FundsFor, slow), decayed(a.FundsAgainst, slow)
@@ -217,6 +218,16 @@ func (v *voice) cap(c Cap) Cap {
 func (a *Account) fund(p *Params, w Micro) {
 	f := part(w, Micro(p.Gamma), 1000)
 	a.FundsFor, a.FundsAgainst = plus(a.FundsFor, f), plus(a.FundsAgainst, f)
+}
+
+// takeBack lets peers take back up to w of what peers gave, of the class first, and returns what is left of w.
+func (a *Account) takeBack(class uint8, w Micro) Micro {
+	for i := range Classes {
+		k := (int(class) + i) % Classes
+		x := min(w, a.Peers[k], a.Good[k])
+		a.Peers[k], a.Good[k], w = a.Peers[k]-x, a.Good[k]-x, w-x
+	}
+	return w
 }
 
 // trace keeps the event among the last ones.

@@ -175,9 +175,10 @@ func (b *Book) Debt(operator identity.ID, now int64) Micro {
 	return b.operators.owed(operator, &b.params.HalfLife, b.time(now))
 }
 
-// Apply counts an event. A failed outcome that is attested by an agent, not Rooted, is a peer's opinion: like bad ratings, and
-// together with them, such words take off at most a fifth. The subject must have an account and the act be known, or nothing happens; a By without one has no funds. It neither
-// looks at who may say this (see [Evidence.Admit]) nor moves levels (see [Book.Judge]); the effect's level is left zero.
+// Apply counts an event. A failed outcome that is attested by an agent, not Rooted, is a peer's opinion: it takes back what
+// peers have given, and beyond that, like bad ratings and together with them, at most a twentieth. The subject must have an
+// account and the act be known, or nothing happens; a By without an account has no funds. Apply neither looks at who may say
+// this (see [Evidence.Admit]) nor moves levels (see [Book.Judge]); the effect's level is left zero.
 func (b *Book) Apply(e Event, now int64) Effect {
 	e.Class = min(e.Class, Classes-1)
 	effect := Effect{Subject: e.Subject, Act: e.Act, Class: e.Class}

@@ -155,9 +155,10 @@ func (b *Book) Digest() wire.Digest {
 }
 
 // amounts are the account's decaying amounts, in the order in which they are written.
-func (a *Account) amounts() [2*Classes + 11]*Micro {
+func (a *Account) amounts() [3*Classes + 11]*Micro {
 	return [...]*Micro{
 		&a.Good[0], &a.Good[1], &a.Good[2], &a.Good[3], &a.Bad[0], &a.Bad[1], &a.Bad[2], &a.Bad[3],
+		&a.Peers[0], &a.Peers[1], &a.Peers[2], &a.Peers[3],
 		&a.Endorsed, &a.Slandered, &a.FundsFor, &a.FundsAgainst, &a.FastGood, &a.FastBad,
 		&a.Violations, &a.Recidivism, &a.Suspicion, &a.Own, &a.Inherited,
 	}

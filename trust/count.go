@@ -99,9 +99,13 @@ func (c *count) weighed(w, fast Micro) {
 	switch {
 	case c.OK:
 		c.to.Good[c.Class], c.to.FastGood = plus(c.to.Good[c.Class], w), plus(c.to.FastGood, fast)
+		if !c.Rooted {
+			c.to.Peers[c.Class] = plus(c.to.Peers[c.Class], w)
+		}
 		c.to.fund(&c.params, w)
-	case c.opinion(): // slander counts twice: as much as a failure, but no more than what ratings may take off
-		c.to.Slandered = plus(c.to.Slandered, part(w, Micro(c.params.Blame), 2))
+	case c.opinion(): // what is left is slander, which counts twice, but takes off no more than ratings may
+		left := c.to.takeBack(c.Class, part(w, Micro(c.params.Blame), 1))
+		c.to.Slandered = plus(c.to.Slandered, left/2)
 	default:
 		c.to.Bad[c.Class], c.to.FastBad = plus(c.to.Bad[c.Class], w), plus(c.to.FastBad, fast)
 	}

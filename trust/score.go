@@ -33,25 +33,27 @@ func (a *Account) score(p *Params, owed Micro, c int) Score {
 	}
 	good += min(a.Endorsed, good/3) // ratings modulate, they never create
 
-	// All four times, so that the fifth that ratings alone can take off needs no division.
-	g, w := 4*uint64(good), 4*uint64(p.Prior)
-	b := 4*p.Blame*uint64(failed) + min(8*uint64(a.Slandered), uint64(good)+uint64(p.Prior))
+	// All twentyfold: so what peers alone can take off, a twentieth of what there is, needs no division.
+	g, w := 20*good, 20*p.Prior
+	b := 20*Micro(p.Blame)*failed + min(40*a.Slandered, good+p.Prior)
 	all := g + b + w
 
-	half := uint64(p.Prior / 2)
-	fast := uint64(a.FastGood) + half
+	fast := a.FastGood + p.Prior/2
 	s := Score{
-		Class: uint8(c), Slow: 1000 * g / all, Disbelief: 1000 * b / all,
-		Fast:      1000 * fast / max(fast+p.Blame*uint64(a.FastBad), 1),
+		Class: uint8(c), Slow: perMille(g, all), Disbelief: perMille(b, all),
+		Fast:      perMille(fast, max(fast+Micro(p.Blame)*a.FastBad, 1)),
+		Integrity: perMille(p.Prior, p.Prior+a.Violations+a.debt(owed)),
 		Suspicion: uint64(a.Suspicion / Unit),
-		Good:      good, Bad: Micro(b / 4), Violations: a.Violations, Debt: a.debt(owed),
+		Good:      good, Bad: b / 20, Violations: a.Violations, Debt: a.debt(owed),
 	}
 	s.Belief, s.Uncertainty = s.Slow, 1000-s.Slow-s.Disbelief
 	s.Competence = min(s.Slow, s.Fast)
-	s.Integrity = 1000 * uint64(p.Prior) / uint64(p.Prior+s.Violations+s.Debt)
 	s.Value = s.Competence * s.Integrity * (1000 - s.Suspicion) / 1_000_000
 	return s
 }
+
+// perMille returns the share x has of all, rounded down.
+func perMille(x, all Micro) uint64 { return uint64(part(x, 1000, all)) }
 
 // debt returns how much of what the operator owes counts against the agent: what it owed when the agent came, as far as it
 // still owes it, and a quarter of what its other agents have added since.
