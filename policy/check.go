@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/seed-3e86d5b2/conclave/consensus"
@@ -38,31 +39,8 @@ func refuse(path, format string, args ...any) error {
 
 // Check refuses, with a [*Fault], every policy that the package comment says is refused.
 func (p Policy) Check() error {
-	if err := p.checkRealm(); err != nil {
-		return err
-	}
-	if len(p.Levels) != levels {
-		return refuse("levels", "must be exactly L0 to L5")
-	}
-	for i, l := range p.Levels {
-		if err := l.check("levels."+identity.Level(i).String(), i == 0); err != nil {
-			return err
-		}
-	}
-	if err := p.checkKinds(); err != nil {
-		return err
-	}
-	if err := p.checkClasses(); err != nil {
-		return err
-	}
-	if err := identity.CheckCapabilities(p.Plain); err != nil {
-		return refuse("plain", patternsRule)
-	}
-	if err := p.Lease.check(); err != nil {
-		return err
-	}
-	if p.Emergency != nil {
-		if err := p.Emergency.check(p.Preset == Solo); err != nil {
+	for _, check := range (inspected{p}).checks() {
+		if err := check(); err != nil {
 			return err
 		}
 	}
@@ -72,7 +50,67 @@ func (p Policy) Check() error {
 	return nil
 }
 
-func (p Policy) checkRealm() error {
+// Faults returns why [Policy.Check] refuses the policy: the first fault of each of its levels, kinds, classes and other
+// parts, in the order of a policy file; none if it passes.
+func (p Policy) Faults() []*Fault {
+	var all []*Fault
+	note := func(err error) {
+		var f *Fault
+		if errors.As(err, &f) {
+			all = append(all, f)
+		}
+	}
+	for _, check := range (inspected{p}).checks() {
+		note(check())
+	}
+	if len(all) == 0 {
+		note(p.Check()) // its size
+	}
+	return all
+}
+
+// inspected is a policy whose parts are checked, each by itself.
+type inspected struct{ Policy }
+
+// checks are those of each part.
+func (p inspected) checks() []func() error {
+	all := []func() error{p.checkRealm, p.checkLevels}
+	for i := range p.Levels {
+		all = append(all, func() error { return p.Levels[i].check("levels."+identity.Level(i).String(), i == 0) })
+	}
+	all = append(all, p.checkKinds)
+	for i := range p.Kinds {
+		all = append(all, func() error { return p.checkKind(i) })
+	}
+	all = append(all, p.checkClasses)
+	for i := range p.Classes {
+		all = append(all, func() error { return p.checkClass(i) })
+	}
+	return append(all, p.checkPlain, p.Lease.check, p.checkEmergency, p.checkReckoning, p.checkRungs)
+}
+
+func (p inspected) checkLevels() error {
+	if len(p.Levels) != levels {
+		return refuse("levels", "must be exactly L0 to L5")
+	}
+	return nil
+}
+
+func (p inspected) checkPlain() error {
+	if err := identity.CheckCapabilities(p.Plain); err != nil {
+		return refuse("plain", patternsRule)
+	}
+	return nil
+}
+
+func (p inspected) checkEmergency() error {
+	if p.Emergency == nil {
+		return nil
+	}
+	return p.Emergency.check(p.Preset == Solo)
+}
+
+func (p inspected) checkRealm() error {
 	switch {
 	case p.Version != 1:
 		return refuse("version", "must be 1")
@@ -129,31 +167,34 @@ func (l Level) check(path string, lowest bool) error {
 	return nil
 }
 
-func (p Policy) checkKinds() error {
+func (p inspected) checkKinds() error {
 	if len(p.Kinds) > MaxKinds {
 		return refuse("kinds", "must be at most %d", MaxKinds)
 	}
-	for i, k := range p.Kinds {
-		path := "kinds." + k.Pattern
-		switch {
-		case identity.CheckCapabilities([]string{k.Pattern}) != nil:
-			return refuse("kinds", "%.64q is not a pattern (name, name.* or *)", k.Pattern)
-		case i > 0 && p.Kinds[i-1].Pattern == k.Pattern:
-			return refuse(path, "stands there twice")
-		case i > 0 && p.Kinds[i-1].Pattern > k.Pattern:
-			return refuse(path, "must be sorted by pattern")
-		case k.Class > consensus.R3:
-			return refuse(path, "a class is R0 to R3")
-		case k.Deny && k.Class != consensus.R3:
-			return refuse(path, "what is denied has no class but R3")
-		case k.Pattern == "*" && k.Class != consensus.R3:
-			return refuse(path, "an action of no known kind is R3")
-		}
-		if err := k.checkSteps(path); err != nil {
-			return err
-		}
-	}
 	return nil
+}
+
+func (p inspected) checkKind(i int) error {
+	k := p.Kinds[i]
+	path := "kinds." + k.Pattern
+	switch {
+	case identity.CheckCapabilities([]string{k.Pattern}) != nil:
+		return refuse("kinds", "%.64q is not a pattern (name, name.* or *)", k.Pattern)
+	case i > 0 && p.Kinds[i-1].Pattern == k.Pattern:
+		return refuse(path, "stands there twice")
+	case i > 0 && p.Kinds[i-1].Pattern > k.Pattern:
+		return refuse(path, "must be sorted by pattern")
+	case k.Class > consensus.R3:
+		return refuse(path, "a class is R0 to R3")
+	case k.Deny && k.Class != consensus.R3:
+		return refuse(path, "what is denied has no class but R3")
+	case k.Pattern == "*" && k.Class != consensus.R3:
+		return refuse(path, "an action of no known kind is R3")
+	}
+	if err := k.checkSteps(path); err != nil {
+		return err
+	}
+	return k.checkWhen(path)
 }
 
 // checkSteps refuses sums that change nothing, or that would lower the class of what they should raise. Its paths have a
@@ -184,24 +225,25 @@ func (k Kind) checkSteps(path string) error {
 	return nil
 }
 
-func (p Policy) checkClasses() error {
+func (p inspected) checkClasses() error {
 	if len(p.Classes) != classes {
 		return refuse("classes", "must be exactly R0 to R3")
 	}
-	for i, r := range p.Classes {
-		path := "classes." + consensus.Class(i).String()
-		if err := checkRule(path, r, p.Preset == Solo); err != nil {
-			return err
-		}
-		if i == 0 {
-			continue
-		}
-		if err := checkStronger(path, r, p.Classes[i-1]); err != nil {
+	return nil
+}
+
+func (p inspected) checkClass(i int) error {
+	path := "classes." + consensus.Class(i).String()
+	if err := checkRule(path, p.Classes[i], p.Preset == Solo); err != nil {
+		return err
+	}
+	if i > 0 {
+		if err := checkStronger(path, p.Classes[i], p.Classes[i-1]); err != nil {
 			return err
 		}
 	}
-	if p.Classes[consensus.R3].People < 1 {
-		return refuse("classes.R3.people", "must be at least 1: agents alone never decide R3")
+	if i == int(consensus.R3) && p.Classes[i].People < 1 {
+		return refuse(path+".people", "must be at least 1: agents alone never decide R3")
 	}
 	return nil
 }

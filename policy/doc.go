@@ -14,5 +14,11 @@
 // class), sums that do not raise the class, an emergency that reaches the realm's own rules, a level that decides R3
 // alone, and L0 with any right.
 //
+// A kind's class is what its pattern says; sums ([Step]) and what an action says of itself ([When]) may raise it, or deny the
+// action, and never lower it. Trust's parameters and ladder are part of the policy: [Policy.Params], [Policy.Ladder]. Refused
+// are those that trust refuses, a rung that no person signs off, and in a solo realm one that one person cannot.
+// A [Gate] is a node's own further judgement of proposals, which may only deny or ask for a higher class: see [Admit] and
+// policy/cedar.
+//
 // The package is pure: no clock, socket, goroutine, float or randomness. Files are policy/policyfile's business.
 package policy

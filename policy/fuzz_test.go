@@ -2,12 +2,15 @@ package policy_test
 
 import (
 	"bytes"
+	"errors"
+	"strings"
 	"testing"
 
 	"github.com/seed-3e86d5b2/conclave/consensus"
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 	"github.com/seed-3e86d5b2/conclave/policy"
+	"github.com/seed-3e86d5b2/conclave/trust"
 )
 
 func TestParseRefusesOtherBytes(t *testing.T) {
@@ -38,6 +41,12 @@ func FuzzParse(f *testing.F) {
 		f.Add(p.Encode())
 		p.Lease = policy.Lease{Length: 10_000, Restrict: true}
 		f.Add(p.Encode())
+		when(to(policy.When{Target: "a*b", Param: "p", Value: "*", Above: 7, Not: true}, consensus.R2), denied(target("x")))(&p)
+		f.Add(p.Encode())
+		rungs, params := p.Ladder(), p.Params()
+		rungs[1].Outcomes, params.Gamma = 99, 1
+		p.SetTrust(params, rungs)
+		f.Add(p.Encode())
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		p, err := policy.Parse(raw)
@@ -59,6 +68,12 @@ func FuzzParse(f *testing.F) {
 		if ms := p.Lease.Millis(); ms < policy.MinLease || ms > policy.MaxLease {
 			t.Fatalf("a lease of %d ms", ms)
 		}
+		if err := errors.Join(p.Params().Check(), trust.CheckRungs(p.Ladder())); err != nil {
+			t.Fatal(err)
+		}
+		for _, k := range p.Kinds {
+			neverLower(t, p, k)
+		}
 		for l := range identity.Level(8) {
 			full, left := p.Rights(l), p.RestrictedRights(l)
 			for _, name := range left.Call {
@@ -78,4 +93,22 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// neverLower: whatever an action of the kind says, its class is not below the kind's own.
+func neverLower(t *testing.T, p policy.Policy, k policy.Kind) {
+	base, known := p.Base(strings.TrimSuffix(k.Pattern, ".*"))
+	if !known {
+		return
+	}
+	for _, w := range k.When {
+		a := consensus.NewAction(strings.TrimSuffix(k.Pattern, ".*"), w.Target, map[string][]string{"p" + w.Param: nil, w.Param + "p": {w.Value}})
+		a.Amount = w.Above + 1
+		for _, a.Target = range []string{w.Target, ""} {
+			class, err := p.Classify(a, consensus.R0, a.Amount)
+			if class < base || class > consensus.R3 || (err != nil && class != consensus.R3) {
+				t.Fatalf("%+v of %s is %s (%v)", a, base, class, err)
+			}
+		}
+	}
 }

@@ -67,8 +67,8 @@ func (l Lease) check() error {
 func (p Policy) RestrictedRights(l identity.Level) trust.Rights {
 	r := p.Rights(l)
 	out := trust.Rights{
-		Call: p.harmless(r.Call), Serve: p.harmless(r.Serve), Publish: p.harmless(r.Publish),
-		Subscribe: p.harmless(r.Subscribe),
+		Call: harmless(p, r.Call), Serve: harmless(p, r.Serve), Publish: harmless(p, r.Publish),
+		Subscribe: harmless(p, r.Subscribe),
 	}
 	if len(out.Call)+len(out.Serve)+len(out.Publish)+len(out.Subscribe) > 0 {
 		out.Rate, out.MaxPayload = r.Rate, r.MaxPayload
@@ -77,11 +77,11 @@ func (p Policy) RestrictedRights(l identity.Level) trust.Rights {
 }
 
 // harmless returns what of the patterns is R0 throughout.
-func (p Policy) harmless(patterns []string) []string {
+func harmless(p Policy, patterns []string) []string {
 	var out []string
 	for _, k := range p.Kinds {
 		for _, pattern := range patterns {
-			if both := narrower(k.Pattern, pattern); both != "" && p.harmlessThroughout(both) {
+			if both := narrower(k.Pattern, pattern); both != "" && harmlessThroughout(p, both) {
 				out = append(out, both)
 			}
 		}
@@ -92,7 +92,7 @@ func (p Policy) harmless(patterns []string) []string {
 
 // harmlessThroughout reports whether every name that the pattern matches is R0: the most specific kind that covers it is,
 // and so is every kind within it.
-func (p Policy) harmlessThroughout(pattern string) bool {
+func harmlessThroughout(p Policy, pattern string) bool {
 	longest, class := -1, consensus.R3
 	for _, k := range p.Kinds {
 		fixed := len(strings.TrimSuffix(k.Pattern, "*"))
@@ -108,9 +108,13 @@ func (p Policy) harmlessThroughout(pattern string) bool {
 	return class == consensus.R0
 }
 
-// most returns the highest class that an action of the kind can have by what it is and how much it sums up to.
+// most returns the highest class that an action of the kind can have by what it is, says and sums up to; R3 where it may be
+// denied.
 func (k Kind) most() consensus.Class {
 	class := k.Class
+	for _, w := range k.When {
+		class = max(class, w.Class)
+	}
 	for _, s := range k.Steps {
 		class = max(class, s.Class)
 	}

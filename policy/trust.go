@@ -53,7 +53,7 @@ func (p Policy) Extended() bool {
 }
 
 // checkReckoning refuses parameters that trust refuses, or that are what holds anyway.
-func (p Policy) checkReckoning() error {
+func (p inspected) checkReckoning() error {
 	if p.Reckoning == nil {
 		return nil
 	}
@@ -67,7 +67,7 @@ func (p Policy) checkReckoning() error {
 }
 
 // checkRungs refuses a ladder that trust refuses, that nobody could climb in a solo realm, or that is what holds anyway.
-func (p Policy) checkRungs() error {
+func (p inspected) checkRungs() error {
 	if p.Rungs == nil {
 		return nil
 	}
@@ -89,7 +89,7 @@ func (p Policy) checkRungs() error {
 }
 
 // checkSignOff refuses a sign-off that nobody need give, or that nobody can.
-func (p Policy) checkSignOff(path string, r trust.Rung) error {
+func (p inspected) checkSignOff(path string, r trust.Rung) error {
 	switch {
 	case r.People < 1:
 		return refuse(path+".people", "must be at least 1: no agent rises without a person")

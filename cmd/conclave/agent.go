@@ -35,9 +35,10 @@ func (p agentCommands) token() *cobra.Command {
 	var life time.Duration
 	c := &cobra.Command{
 		Use: "token", Short: "Make a token that lets one agent in", Args: cobra.NoArgs,
-		Long: "Print an enrolment token: a secret, good once, until it expires. The level is the one that the policy lets\n" +
-			"one operator give, unless --level says less. Without --serves the agent may call, but serve nothing. With --parent\n" +
-			"it acts on behalf of another agent of yours: its level stays below that agent's, and falls with it.",
+		Long: "Print an enrolment token: a secret, good once, until it expires. The level is the one that the policy\n" +
+			"lets one operator give, unless --level says less. Without --serves the agent may call, but serve\n" +
+			"nothing. With --parent it acts on behalf of another agent of yours: its level stays below that agent's,\n" +
+			"and falls with it.",
 		Example: "  conclave agent token --name writer --level L2 --serves 'text.*' --expires 1h",
 		RunE: p.connected(askTime, func(ctx context.Context, s session, _ []string) error {
 			return s.invite(ctx, identity.Token{Name: name, Serves: serves}, level, parent, life)
@@ -118,8 +119,8 @@ func (p agentCommands) enroll() *cobra.Command {
 	var key, name string
 	c := &cobra.Command{
 		Use: "enroll TOKEN|-", Short: "Redeem a token: make the agent's key and its context", Args: cobra.ExactArgs(1),
-		Long: "Make the agent's key on this machine, enrol it by the token, and write and select a context. Give the token\n" +
-			"by stdin (-) where other users of the machine could read command lines.",
+		Long: "Make the agent's key on this machine, enrol it by the token, and write and select a context. Give the\n" +
+			"token by stdin (-) where other users of the machine could read command lines.",
 		Example: "  conclave agent enroll - < token\n  conclave agent enroll TOKEN --key ./writer.key",
 		RunE: func(c *cobra.Command, args []string) error {
 			text, err := p.input(args[0])
@@ -360,11 +361,13 @@ func (p agentCommands) grant() *cobra.Command {
 	var made []string
 	c := &cobra.Command{
 		Use: "grant NAME [PATTERN]...", Short: "Replace what an agent may serve", Args: cobra.MinimumNArgs(1),
-		Long: "Replace the capability patterns that an agent of yours may serve; none: it may serve nothing.\n\n" +
-			"--family says of which model family it is: decisions of some classes need voters of several. With --family and\n" +
-			"no pattern, what it may serve stays as it is.\n\n" +
-			"--made-of names files that say what the agent is made of: its model, prompt, tools. Their digest is kept: the level was\n" +
-			"earned by what the agent was made of, so when the digest changes, it costs a level.",
+		Long: "Replace the capability patterns that an agent of yours may serve; none: it may serve nothing.\n" +
+			"\n" +
+			"--family says of which model family it is: decisions of some classes need voters of several. With\n" +
+			"--family and no pattern, what it may serve stays as it is.\n" +
+			"\n" +
+			"--made-of names files that say what the agent is made of: its model, prompt, tools. Their digest is\n" +
+			"kept: the level was earned by what the agent was made of, so when the digest changes, it costs a level.",
 		Example: "  conclave agent grant writer 'text.*' review.code\n  conclave agent grant checker --family gpt\n" +
 			"  conclave agent grant writer --made-of model.txt --made-of prompt.md --made-of tools.json",
 		RunE: p.connected(askTime, func(ctx context.Context, s session, args []string) error {

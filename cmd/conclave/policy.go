@@ -21,8 +21,8 @@ func (p policyCommands) group() *cobra.Command {
 	return group("policy", "See and change the realm's rules",
 		"The policy says what each level may do, of which class actions are, and what a decision of a class needs. It\n"+
 			"changes only by as many operators as it says itself.",
-		"  conclave policy show > policy.yaml\n  conclave policy plan policy.yaml",
-		p.show(), p.plan(), p.apply())
+		"  conclave policy show > policy.yaml\n  conclave policy lint policy.yaml\n  conclave policy plan policy.yaml",
+		p.begin(), p.show(), p.lint(), p.test(), p.plan(), p.apply(), p.history())
 }
 
 func (p policyCommands) show() *cobra.Command {

@@ -103,7 +103,7 @@ func (p *program) root() *cobra.Command {
 		"  conclave dev\n  conclave discover\n  conclave help exit-codes",
 		demoCommand(p), devCommand(p), serverCommands{p}.group(), clusterCommands{p}.group(), agentCommands{p}.group(), operatorCommands{p}.group(),
 		trustCommands{p}.group(), contextCommands{p}.group(), messages.call(), messages.pub(), messages.sub(), discoverCommand(p),
-		decisionCommands{p}.group(), inboxCommand(p), policyCommands{p}.group(), guardCommand(p), benchCommand(p), benchServer(p), versionCommand(p), exitCodes())
+		decisionCommands{p}.group(), inboxCommand(p), policyCommands{p}.group(), guardCommand(p), simulateCommand(p), benchCommand(p), benchServer(p), versionCommand(p), exitCodes())
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetIn(p.stdin)
 	root.SetOut(p.stdout)

@@ -24,13 +24,13 @@ func walk(c *cobra.Command, fn func(*cobra.Command)) {
 func TestTreeIsComplete(t *testing.T) {
 	have := map[string]bool{}
 	walk(tree(), func(c *cobra.Command) { have[strings.TrimPrefix(c.CommandPath(), "conclave ")] = true })
-	for _, want := range strings.Fields(`demo dev call pub sub discover guard version completion help exit-codes
+	for _, want := range strings.Fields(`demo dev call pub sub discover guard simulate version completion help exit-codes
 		server/init server/run server/status server/token server/join cluster/members cluster/leader cluster/transfer
 		cluster/remove cluster/sign cluster/apply cluster/recover cluster/remind agent/token agent/enroll agent/ls agent/show agent/quarantine agent/release
 		agent/revoke agent/grant operator/new operator/sign operator/ls operator/add trust/show trust/set context/ls
 		context/use context/show context/add context/forget decision/ls decision/show decision/propose decision/approve decision/reject
 		decision/wait decision/verify decision/abstain decision/recuse decision/cancel decision/settle decision/export inbox
-		policy/show policy/plan policy/apply`) {
+		policy/show policy/plan policy/apply policy/init policy/lint policy/test policy/history`) {
 		if !have[strings.ReplaceAll(want, "/", " ")] {
 			t.Errorf("no command %s", want)
 		}

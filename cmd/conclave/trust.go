@@ -18,9 +18,10 @@ type trustCommands struct{ *program }
 
 func (p trustCommands) group() *cobra.Command {
 	return group("trust", "What agents have earned, why, and what they may do",
-		"An agent's rights follow from its autonomy level, L0 to L5, at once on live connections. It climbs by evidence that\n"+
-			"others sign, time, and a sign-off by people; it falls by evidence alone. `trust explain` says why it stands where it\n"+
-			"stands. `trust set` appoints instead: raising loosens, and needs the policy's quorum; lowering needs one operator.",
+		"An agent's rights follow from its autonomy level, L0 to L5, at once on live connections. It climbs by\n"+
+			"evidence that others sign, time, and a sign-off by people; it falls by evidence alone. `trust explain`\n"+
+			"says why it stands where it stands. `trust set` appoints instead: raising loosens, and needs the\n"+
+			"policy's quorum; lowering needs one operator.",
 		"  conclave trust ls\n  conclave trust explain writer\n  conclave trust sign-off writer --reason 'a month of clean work'",
 		p.ls(), p.show(), p.explain(), p.history(), p.report(), p.attest(), p.rate(), p.endorse(), p.accuse(), p.pardon(), p.signOff(),
 		p.set(), p.export())

@@ -19,9 +19,9 @@ import (
 func (p trustCommands) explain() *cobra.Command {
 	return &cobra.Command{
 		Use: "explain NAME", Short: "Say why an agent has its score and its level", Args: cobra.ExactArgs(1),
-		Long: "Take an agent's score apart: the factors, the last events with what each weighed before and after the cap that\n" +
-			"held it back, what keeps the agent at its level, and exactly what it lacks for the next one. The node reckons it;\n" +
-			"each event names the signed statement and the place in the log that it came from.",
+		Long: "Take an agent's score apart: the factors, the last events with what each weighed before and after the\n" +
+			"cap that held it back, what keeps the agent at its level, and exactly what it lacks for the next one.\n" +
+			"The node reckons it; each event names the signed statement and the place in the log that it came from.",
 		Example: "  conclave trust explain writer\n  conclave trust explain writer --json",
 		RunE: p.connected(askTime, func(ctx context.Context, s session, args []string) error {
 			v, err := s.Standing().Of(ctx, args[0])

@@ -23,8 +23,8 @@ var whole = chart.Axis{Least: 0, Most: 1000, Unit: "per mille"}
 func (p trustCommands) history() *cobra.Command {
 	return &cobra.Command{
 		Use: "history NAME", Short: "Draw an agent's score and level over time", Args: cobra.ExactArgs(1),
-		Long: "Draw how score and level have changed, by the ends of days and by the last events, and list the changes of level\n" +
-			"with their reasons. A level is drawn at its place between L0 (0) and L5 (1000).",
+		Long: "Draw how score and level have changed, by the ends of days and by the last events, and list the changes\n" +
+			"of level with their reasons. A level is drawn at its place between L0 (0) and L5 (1000).",
 		Example: "  conclave trust history writer\n  conclave trust history writer --json",
 		RunE: p.connected(askTime, func(ctx context.Context, s session, args []string) error {
 			v, err := s.Standing().Of(ctx, args[0])
@@ -94,8 +94,9 @@ func (p trustCommands) export() *cobra.Command {
 	var page string
 	c := &cobra.Command{
 		Use: "export [NAME...]", Short: "Write a page with every agent's standing", Args: cobra.ArbitraryArgs,
-		Long: "Write one page that stands by itself, without scripts or anything from elsewhere: all agents, or those named, with\n" +
-			"scores, what they are made of, levels over time, and the last events. With --json it prints the same as a document.",
+		Long: "Write one page that stands by itself, without scripts or anything from elsewhere: all agents, or those\n" +
+			"named, with scores, what they are made of, levels over time, and the last events. With --json it prints\n" +
+			"the same as a document.",
 		Example: "  conclave trust export --html trust.html\n  conclave trust export writer --json",
 		RunE: p.connected(callTime, func(ctx context.Context, s session, args []string) error {
 			if page == "" && !s.flags.json {

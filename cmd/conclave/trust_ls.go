@@ -16,9 +16,9 @@ import (
 func (p trustCommands) ls() *cobra.Command {
 	return &cobra.Command{
 		Use: "ls", Short: "List agents with level and score", Args: cobra.NoArgs,
-		Long: "List all agents, the highest level first, then the highest score. SCORE is in the class of actions that the next\n" +
-			"level asks for, of 1000. FOR, AGAINST and OPEN are what speaks for the agent, against it, and what nobody knows:\n" +
-			"an agent without evidence and a bad one have the same score and are not the same.",
+		Long: "List all agents, the highest level first, then the highest score. SCORE is in the class of actions that\n" +
+			"the next level asks for, of 1000. FOR, AGAINST and OPEN are what speaks for the agent, against it, and\n" +
+			"what nobody knows: an agent without evidence and a bad one have the same score and are not the same.",
 		Example: "  conclave trust ls\n  conclave trust ls --json",
 		RunE: p.connected(askTime, func(ctx context.Context, s session, _ []string) error {
 			ranks, err := s.Standing().Ranking(ctx)

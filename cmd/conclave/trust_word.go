@@ -86,8 +86,9 @@ func (p trustCommands) endorse() *cobra.Command {
 	var l loosening
 	return p.person(&cobra.Command{
 		Use: "endorse NAME UNITS", Short: "Give your word for an agent", Args: cobra.ExactArgs(2),
-		Long: "Give your word for an agent, in units: one unit is one attested outcome. What you can give in a day is bounded, an\n" +
-			"endorsement lifts a score by a third at most, and what it gives the agent lets its own word weigh more.",
+		Long: "Give your word for an agent, in units: one unit is one attested outcome. What you can give in a day is\n" +
+			"bounded, an endorsement lifts a score by a third at most, and what it gives the agent lets its own word\n" +
+			"weigh more.",
 		Example: "  conclave trust endorse writer 1.5 --reason 'reviewed a week of its work'",
 	}, &l, func(_ context.Context, s session, agent identity.ID, args []string) ([]byte, uint64, error) {
 		amount, err := parseUnits(args[1])
@@ -104,8 +105,9 @@ func (p trustCommands) accuse() *cobra.Command {
 	var severity uint64
 	c := p.person(&cobra.Command{
 		Use: "accuse NAME", Short: "Tell of a rule that an agent has broken", Args: cobra.ExactArgs(1),
-		Long: "Tell of a broken rule. Severity 1 costs score, 2 a level, 3 all but L1; 4 quarantines, and needs as many operators\n" +
-			"as whatever loosens. It counts for the operator too: agents that it enrols later inherit the debt.",
+		Long: "Tell of a broken rule. Severity 1 costs score, 2 a level, 3 all but L1; 4 quarantines, and needs as many\n" +
+			"operators as whatever loosens. It counts for the operator too: agents that it enrols later inherit the\n" +
+			"debt.",
 		Example: "  conclave trust accuse writer --severity 2 --reason 'wrote outside its directory'",
 	}, &l, func(_ context.Context, s session, agent identity.ID, _ []string) ([]byte, uint64, error) {
 		if severity < 1 || severity > 4 {
@@ -127,8 +129,9 @@ func (p trustCommands) pardon() *cobra.Command {
 	var l loosening
 	return p.person(&cobra.Command{
 		Use: "pardon NAME UNITS", Short: "Take back part of what violations weigh", Args: cobra.ExactArgs(2),
-		Long: "Take back part of what violations weigh, in units, from the agent and its operator. As many operators must sign as\n" +
-			"for whatever loosens, the agent's own not among them. It stays on record; the level does not come back by it.",
+		Long: "Take back part of what violations weigh, in units, from the agent and its operator. As many operators\n" +
+			"must sign as for whatever loosens, the agent's own not among them. It stays on record; the level does\n" +
+			"not come back by it.",
 		Example: "  conclave trust pardon writer 2 --reason 'the rule was wrong' --out pardon.cmd",
 	}, &l, func(_ context.Context, s session, agent identity.ID, args []string) ([]byte, uint64, error) {
 		amount, err := parseUnits(args[1])
@@ -145,9 +148,9 @@ func (p trustCommands) signOff() *cobra.Command {
 	var renew bool
 	c := p.person(&cobra.Command{
 		Use: "sign-off NAME", Short: "Promote an agent that has earned it, or renew its lease", Args: cobra.ExactArgs(1),
-		Long: "Sign off an agent's promotion to the next level, or with --renew the lease of the level that it has. The ledger refuses\n" +
-			"it while anything else is missing: conclave trust explain NAME lists that. Some levels need several people's\n" +
-			"sign-off: --out writes the command down for them.",
+		Long: "Sign off an agent's promotion to the next level, or with --renew the lease of the level that it has. The\n" +
+			"ledger refuses it while anything else is missing: conclave trust explain NAME lists that. Some levels\n" +
+			"need several people's sign-off: --out writes the command down for them.",
 		Example: "  conclave trust sign-off writer --reason 'a month of clean work'\n" +
 			"  conclave trust sign-off writer --renew --reason 'reviewed' --out lease.cmd",
 	}, &l, func(ctx context.Context, s session, agent identity.ID, args []string) ([]byte, uint64, error) {
@@ -210,8 +213,8 @@ func (p trustCommands) rate() *cobra.Command {
 	var as, reason string
 	c := &cobra.Command{
 		Use: "rate NAME VALUE", Short: "Say what you think of an agent, from -1000 to 1000", Args: cobra.ExactArgs(2),
-		Long: "Rate an agent of another operator. An agent's opinion weighs what it has itself received; a person's, a bounded\n" +
-			"amount a day. Ratings modulate a score that work has made; they make none.",
+		Long: "Rate an agent of another operator. An agent's opinion weighs what it has itself received; a person's, a\n" +
+			"bounded amount a day. Ratings modulate a score that work has made; they make none.",
 		Example: "  conclave trust rate writer 600 --reason 'useful reviews'\n  conclave trust rate --as reviewer --reason 'wrong twice' -- writer -400",
 		RunE: func(c *cobra.Command, args []string) error {
 			value, err := strconv.Atoi(args[1])
@@ -248,11 +251,12 @@ func (p trustCommands) report() *cobra.Command {
 	var r reported
 	c := &cobra.Command{
 		Use: "report NAME", Short: "Report how work that you had an agent do ended", Args: cobra.ExactArgs(1),
-		Long: "Report how something ended that an agent did for you. It counts once an attester, whom neither you nor the agent's\n" +
-			"operator answers for, has signed it too: one that is on the bus is asked, and checks nothing but what it can; with\n" +
-			"--out the statement is written down for a person, named by --attester, who runs: conclave trust attest FILE.\n" +
-			"--request and --answer are files with what was asked and answered; the statement holds their SHA-256.",
-		Example: "  conclave trust report writer --action file.hash --request in.bin --answer out.txt --right --attester bob --out work.ev",
+		Long: "Report how something ended that an agent did for you. It counts once an attester, whom neither you nor\n" +
+			"the agent's operator answers for, has signed it too: one that is on the bus is asked, and checks nothing\n" +
+			"but what it can; with --out the statement is written down for a person, named by --attester, who runs:\n" +
+			"conclave trust attest FILE. --request and --answer are files with what was asked and answered; the\n" +
+			"statement holds their SHA-256.",
+		Example: "  conclave trust report writer --action file.hash --request in --answer out --right --attester bob --out w.ev",
 		RunE: func(c *cobra.Command, args []string) error {
 			if r.right == r.wrong {
 				return usage("say how it ended: --right or --wrong")
@@ -345,8 +349,8 @@ func (p trustCommands) attest() *cobra.Command {
 	var as string
 	c := &cobra.Command{
 		Use: "attest FILE", Short: "Attest an outcome that names you, and hand it in", Args: cobra.ExactArgs(1),
-		Long: "Show the statement in a file that conclave trust report --out has written, sign it as the attester that it names, and\n" +
-			"hand it in. Your word is that you have checked the work yourself.",
+		Long: "Show the statement in a file that conclave trust report --out has written, sign it as the attester that\n" +
+			"it names, and hand it in. Your word is that you have checked the work yourself.",
 		Example: "  conclave trust attest work.ev",
 		RunE: func(c *cobra.Command, args []string) error {
 			opts, err := acting(as)

@@ -132,7 +132,7 @@ func (p *program) wait(ctx context.Context) (*sdk.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(p.certificate, c.Raw(), 0o644); err != nil {
+	if err := os.WriteFile(p.certificate, c.File(), 0o644); err != nil {
 		return nil, fmt.Errorf("approval: keep certificate: %w", err)
 	}
 	raw, err := os.ReadFile(p.certificate)

@@ -46,16 +46,26 @@ var ErrNoFile = fault.New(fault.NotFound, "policyfile: cannot read the policy fi
 
 // Load reads the policy file at path. Errors: [ErrNoFile], [*Refusal].
 func Load(path string) (policy.Policy, error) {
+	text, err := Read(path)
+	if err != nil {
+		return policy.Policy{}, err
+	}
+	return Parse(path, text)
+}
+
+// Read returns the text of a file at path, or as much of it that [Parse], [Lint] and [ParseCases] refuse it. Error:
+// [ErrNoFile].
+func Read(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return policy.Policy{}, fmt.Errorf("%w: %w", ErrNoFile, err)
+		return nil, fmt.Errorf("%w: %w", ErrNoFile, err)
 	}
 	defer func() { _ = f.Close() }() // only read
 	text, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
 	if err != nil {
-		return policy.Policy{}, fmt.Errorf("%w: %w", ErrNoFile, err)
+		return nil, fmt.Errorf("%w: %w", ErrNoFile, err)
 	}
-	return Parse(path, text)
+	return text, nil
 }
 
 // Parse reads a policy file's text; name is the file's name in refusals. Error: [*Refusal].

@@ -18,6 +18,17 @@ import (
 // reader turns nodes into a policy and remembers on which line each field stood.
 type reader struct {
 	lines map[string]int // by path, as in [policy.Fault]
+	all   bool           // goes on after a refusal, with the preset's value, to find the others
+	found []error        // them
+}
+
+// fail returns the error, or notes it if there are to be more.
+func (r *reader) fail(err error) error {
+	if err != nil && r.all {
+		r.found = append(r.found, err)
+		return nil
+	}
+	return err
 }
 
 // refusal is a fault at a line of the file.
@@ -67,14 +78,17 @@ func (r *reader) mapping(n *yaml.Node, path string, fields []field) error {
 		key, value := n.Content[i], n.Content[i+1]
 		at := strings.TrimPrefix(path+"."+key.Value, ".")
 		known := slices.IndexFunc(fields, func(f field) bool { return f.name == key.Value })
-		if key.Kind != yaml.ScalarNode || key.ShortTag() != "!!str" || known < 0 {
-			return refuse(key, path, "unknown key %.64q; known are %s", key.Value, names(fields))
+		var err error
+		switch {
+		case key.Kind != yaml.ScalarNode || key.ShortTag() != "!!str" || known < 0:
+			err = refuse(key, path, "unknown key %.64q; known are %s", key.Value, names(fields))
+		case r.lines[at] != 0:
+			err = refuse(key, at, "stands on line %d already", r.lines[at])
+		default:
+			r.lines[at] = key.Line
+			err = fields[known].read(value, at)
 		}
-		if r.lines[at] != 0 {
-			return refuse(key, at, "stands on line %d already", r.lines[at])
-		}
-		r.lines[at] = key.Line
-		if err := fields[known].read(value, at); err != nil {
+		if err := r.fail(err); err != nil {
 			return err
 		}
 	}
@@ -97,7 +111,8 @@ func (r *reader) policy(root *yaml.Node) (policy.Policy, error) {
 	if err != nil {
 		return policy.Policy{}, err
 	}
-	return p, r.mapping(root, "", []field{
+	var t trusted
+	err = r.mapping(root, "", []field{
 		{"preset", func(*yaml.Node, string) error { return nil }}, // read by base
 		{"enrol_level", func(n *yaml.Node, path string) error { return level(n, path, &p.Enrol) }},
 		{"loosen", number(&p.Loosen)},
@@ -107,7 +122,13 @@ func (r *reader) policy(root *yaml.Node) (policy.Policy, error) {
 		{"plain", patterns(&p.Plain)},
 		{"emergency", func(n *yaml.Node, path string) error { return r.emergency(n, path, &p) }},
 		{"lease", func(n *yaml.Node, path string) error { return r.lease(n, path, &p.Lease) }},
+		{"trust", func(n *yaml.Node, path string) error { t.begin(p); return r.trust(n, path, &t) }},
+		{"ladder", func(n *yaml.Node, path string) error { t.begin(p); return r.ladder(n, path, t.rungs) }},
 	})
+	if t.named {
+		p.SetTrust(t.params, t.rungs)
+	}
+	return p, err
 }
 
 // noIndirection refuses what makes a file say something other than it seems to: anchors, aliases and tags.
@@ -219,73 +240,6 @@ func (r *reader) emergency(n *yaml.Node, path string, p *policy.Policy) error {
 	})
 }
 
-// kinds replaces the preset's list.
-func (r *reader) kinds(n *yaml.Node, path string, p *policy.Policy) error {
-	if n.Kind != yaml.SequenceNode || n.ShortTag() != "!!seq" {
-		return refuse(n, path, "must be a list of {match, class} or {match, deny: true}")
-	}
-	p.Kinds = nil
-	for i, item := range n.Content {
-		k, err := r.kind(item, fmt.Sprintf("%s[%d]", path, i))
-		if err != nil {
-			return err
-		}
-		at := path + "." + k.Pattern
-		if r.lines[at] != 0 {
-			return refuse(item, at, "stands on line %d already", r.lines[at])
-		}
-		r.lines[at] = item.Line
-		for _, sum := range []string{"window", "steps"} {
-			r.lines[at+"/"+sum] = r.lines[fmt.Sprintf("%s[%d].%s", path, i, sum)]
-		}
-		p.Kinds = append(p.Kinds, k)
-	}
-	slices.SortFunc(p.Kinds, func(a, b policy.Kind) int { return strings.Compare(a.Pattern, b.Pattern) })
-	return nil
-}
-
-func (r *reader) kind(n *yaml.Node, path string) (policy.Kind, error) {
-	k := policy.Kind{Class: consensus.R3}
-	err := r.mapping(n, path, []field{
-		{"match", func(n *yaml.Node, path string) error { return pattern(n, path, &k.Pattern) }},
-		{"class", func(n *yaml.Node, path string) error { return class(n, path, &k.Class) }},
-		{"deny", boolean(&k.Deny)},
-		{"window", duration(&k.Window)},
-		{"steps", func(n *yaml.Node, path string) error { return r.steps(n, path, &k) }},
-	})
-	switch {
-	case err != nil:
-		return k, err
-	case k.Pattern == "":
-		return k, refuse(n, path, "must have a match")
-	case k.Deny == (r.lines[path+".class"] != 0):
-		return k, refuse(n, path, "must have either a class or deny: true")
-	}
-	return k, nil
-}
-
-func (r *reader) steps(n *yaml.Node, path string, k *policy.Kind) error {
-	if n.Kind != yaml.SequenceNode || n.ShortTag() != "!!seq" {
-		return refuse(n, path, "must be a list of {above, class}")
-	}
-	for i, item := range n.Content {
-		var s policy.Step
-		at := fmt.Sprintf("%s[%d]", path, i)
-		err := r.mapping(item, at, []field{
-			{"above", number(&s.Above)},
-			{"class", func(n *yaml.Node, path string) error { return class(n, path, &s.Class) }},
-		})
-		switch {
-		case err != nil:
-			return err
-		case r.lines[at+".above"] == 0 || r.lines[at+".class"] == 0:
-			return refuse(item, at, "must have both above and class")
-		}
-		k.Steps = append(k.Steps, s)
-	}
-	return nil
-}
-
 // What a node does when its lease has ended.
 const (
 	endsStopped    = "stop"
@@ -340,12 +294,12 @@ func boolean(to *bool) func(*yaml.Node, string) error {
 	}
 }
 
-// duration reads "15m" or "1h30m" as milliseconds.
+// duration reads "15m", "1h30m" or "45d" as milliseconds.
 func duration(to *int64) func(*yaml.Node, string) error {
 	return func(n *yaml.Node, path string) error {
-		d, err := time.ParseDuration(n.Value)
+		d, err := spanOf(n.Value)
 		if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!str" || err != nil || d%time.Millisecond != 0 {
-			return refuse(n, path, "must be a time such as 30s, 15m or 4h, in whole milliseconds")
+			return refuse(n, path, "must be a time such as 30s, 15m, 4h or 45d, in whole milliseconds")
 		}
 		*to = d.Milliseconds()
 		return nil

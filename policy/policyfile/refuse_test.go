@@ -310,6 +310,8 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(honest))
 	f.Add([]byte("preset: solo\n"))
 	f.Add([]byte("preset: solo\nlease: {length: 1500ms, end: stop}\n"))
+	f.Add([]byte("preset: solo\ntrust: {prior: 8.25, half_life: {slow: 1d12h}}\nladder: {L2: {outcomes: 3}}\n"))
+	f.Add([]byte("preset: solo\nkinds: [{match: a, class: R1, when: [{target: 'x*', not: true, above: 3, class: R2}]}]\n"))
 	for _, name := range []string{policy.Solo, policy.Standard, policy.Strict} {
 		text, err := policyfile.Marshal(preset(f, name))
 		if err != nil {

@@ -37,6 +37,7 @@ func Marshal(p policy.Policy) ([]byte, error) {
 		}
 		fmt.Fprintf(&b, "  - match: %q\n    %s\n", k.Pattern, verdict)
 		writeSteps(&b, k)
+		writeWhen(&b, k)
 	}
 	b.WriteString(aboutClasses)
 	for i, r := range p.Classes {
@@ -45,6 +46,8 @@ func Marshal(p policy.Policy) ([]byte, error) {
 	fmt.Fprintf(&b, plainTopics, list(p.Plain))
 	writeEmergency(&b, p.Emergency)
 	fmt.Fprintf(&b, leases, span(p.Lease.Millis()), leaseEnd(p.Lease))
+	writeTrust(&b, p.Params())
+	writeLadder(&b, p.Ladder())
 	return []byte(b.String()), nil
 }
 
@@ -84,6 +87,13 @@ const aboutKinds = `
 # proposer's operator and its agents have done, or may still do, in the window, at most 720h. An amount is at least 1.
 #     window: 24h
 #     steps: [{above: 1000, class: R2}, {above: 100000, class: R3}]
+# "when" raises the class of one action, or denies it, by what it says: its target, a value of one of its parameters,
+# its own amount; several in one entry must all hold, or with "not: true" not all. "*" in a text is any text. Texts are
+# compared as they stand: rather say what is allowed, with not, than list what is forbidden.
+#     when:
+#       - {target: "prod/*", class: R3}
+#       - {param: drop, value: "*", deny: true}
+#       - {target: "/srv/*", not: true, class: R2}
 `
 
 const aboutClasses = `
