@@ -103,11 +103,19 @@ func (s *state) stateAt(d *Decision) consensus.State {
 	if d.Opening.Deadline <= s.now {
 		return consensus.Expired
 	}
+	if len(d.Ballots)+len(d.Commitments) == 0 {
+		return counted(consensus.Tally(d.Opening, consensus.Poll{Void: d.Void}, s.now))
+	}
 	u, err := s.urnOf(d)
 	if err != nil {
-		return consensus.Open // its ballots were verified when they came
+		return consensus.Open
 	}
-	state, err := u.Tally(u.Poll, s.now)
+	d.urn = &u
+	return counted(u.Tally(u.Poll, s.now))
+}
+
+// counted returns what a tally said. It cannot fail: the electorate was checked at the opening, the ballots when they came.
+func counted(state consensus.State, err error) consensus.State {
 	if err != nil {
 		return consensus.Open
 	}

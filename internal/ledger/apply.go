@@ -225,12 +225,15 @@ var doors = map[registry.Type]door{
 	registry.TypeCancel:     {cancel, 3},
 	registry.TypeSettle:     {settle, 3},
 	registry.TypePolicy:     {putPolicy, 3},
+
+	registry.TypeEvidence: {tell, registry.TrustFeature},
+	registry.TypePromote:  {promote, registry.TrustFeature},
 }
 
 // comparing are the types that change a member and honour Expect.
 var comparing = []registry.Type{
 	registry.TypeStatus, registry.TypeLevel, registry.TypeGrant, registry.TypeCard, registry.TypeSucceed,
-	registry.TypeEpoch,
+	registry.TypeEpoch, registry.TypePromote,
 }
 
 // ErrUnknownType is returned for a type of command above what this ledger executes.

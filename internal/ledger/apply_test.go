@@ -408,7 +408,17 @@ func commandsToCome(t testing.TB, s standardRealm, o consensus.Opening) [][]byte
 	standing := s.exec()
 	lasting(3, 60*minute)(&standing)
 	gains(s.reviewer.ID())(&standing)
+	violation := s.Evidence(trust.Violation, s.worker.ID(), s.b.ID())
+	violation.Severity = 4
+	alarm := s.Evidence(trust.Alarm, s.auditor.ID(), s.b.ID())
+	alarm.Value = 900
+	made := wire.Hash([]byte("model"))
 	return [][]byte{
+		sign(s.b, registry.TypeEvidence, registry.Evidence{Statement: s.Sign(s.honest(), s.reviewer, s.c)}),
+		sign(s.b, registry.TypeEvidence, registry.Evidence{Statement: s.Sign(violation, s.b)}, s.c),
+		sign(s.b, registry.TypeEvidence, registry.Evidence{Statement: s.Sign(alarm, s.b)}),
+		sign(s.b, registry.TypePromote, registry.SetLevel{Principal: s.auditor.ID(), Level: identity.Principal}, s.c),
+		sign(s.a, registry.TypeGrant, registry.Grant{Principal: s.worker.ID(), Make: &made}),
 		sign(s.worker, registry.TypePropose, registry.Propose{Proposal: s.SignAlone(proposal, s.worker.Key())}),
 		sign(s.worker, registry.TypePropose, registry.Propose{Proposal: s.SignAlone(standing, s.worker.Key())}),
 		sign(s.auditor, registry.TypeCommit, registry.Commit{Commitment: commitment}),
@@ -448,7 +458,8 @@ func FuzzApply(f *testing.F) {
 		l, err := ledger.New(s.Realm, s.Genesis, s.Policy, nil)
 		wantErr(t, err, "")
 		wantErr(t, l.Restore(snapshot), "")
-		before, open := l.Size(), uint64(l.Census().Decisions[consensus.Open])
+		// At a tick each open decision and each agent that falls may leave a leaf.
+		before, open := l.Size(), uint64(l.Census().Decisions[consensus.Open]+len(l.Members()))
 		answer, err := ledger.ParseAnswer(l.Apply(1, entry))
 		wantErr(t, err, "")
 		if size := l.Size(); size < before || size > before+1+open || (size == before && answer.Index > before) {
@@ -467,6 +478,7 @@ func TestCommandsToCome(t *testing.T) {
 	commands := commandsToCome(t, s, o)
 	types := map[registry.Type]fault.Code{
 		registry.TypeSettle: fault.Pending, registry.TypeConsume: fault.Pending, registry.TypeReport: fault.Denied,
+		registry.TypePromote: fault.Denied,
 	}
 	snapshot := snapshotOf(t, s.Ledger)
 	for i, raw := range commands {

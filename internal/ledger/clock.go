@@ -26,8 +26,8 @@ var (
 	errNoTick    = fault.New(fault.Malformed, "ledger: not a tick")
 )
 
-// applyTick hears one node's tick. It leaves a leaf, or some, only if it ends decisions, for then it is what ended them; all
-// other ticks, those refused among them, leave none, and no tick's answer is remembered. So ticks may be as many and as
+// applyTick hears one node's tick. It leaves a leaf, or some, only if it ends decisions or takes levels away, for then it is
+// what did that; all other ticks, those refused among them, leave none, and no tick's answer is remembered. So ticks may be as many and as
 // odd as they like: the tree tells what happened, not that time passed.
 func (s *state) applyTick(raw []byte) registry.Answer {
 	c, err := wire.ParseCosigned[registry.Command](raw, wire.MaxStatement)
@@ -39,8 +39,9 @@ func (s *state) applyTick(raw []byte) registry.Answer {
 	if err != nil {
 		return s.answer(s.tree.Size(), id, nil, err)
 	}
-	s.countDue(&order{Command: c.Claim, id: id}, body)
-	s.sweep()
+	o := &order{Command: c.Claim, id: id}
+	s.countDue(o, body)
+	s.sweep(o)
 	return s.answer(s.tree.Size(), id, body, nil)
 }
 
@@ -116,12 +117,17 @@ func (s *state) spoken() uint64 {
 }
 
 // advance raises the feature level to what all nodes speak. From level 2 on it is noted when a member was tightened:
-// what was issued before that is no news to this ledger, whoever reminds it.
+// what was issued before that is no news to this ledger, whoever reminds it. From level 4 on evidence is counted: every
+// agent that there is gets its account now.
 func (s *state) advance() {
 	before := s.feature
 	s.feature = max(s.feature, s.spoken())
 	if before < reminding && s.feature >= reminding && s.tree.Size() > 0 {
 		s.since = s.now + identity.Skew
+	}
+	if s.feature >= registry.TrustFeature && s.reckoner == nil {
+		s.reckoner = newReckoner(s)
+		s.reckoner.open()
 	}
 }
 
@@ -147,11 +153,13 @@ var (
 			WithHint("update that node's program, then try again")
 )
 
-// sweep forgets used tokens and answers that have expired. It runs at most once a minute of log time.
-func (s *state) sweep() {
+// sweep forgets used tokens and answers that have expired, and looks at everybody's standing. It runs at most once a minute
+// of log time.
+func (s *state) sweep(o *order) {
 	if s.now < s.sweepAt {
 		return
 	}
+	before := s.sweepAt - sweepEvery
 	s.sweepAt = s.now + sweepEvery
 	for id, expires := range s.tokens {
 		if expires <= s.now {
@@ -162,6 +170,9 @@ func (s *state) sweep() {
 		if r.Expires <= s.now {
 			delete(s.answers, key)
 		}
+	}
+	if s.reckoner != nil {
+		s.reckoner.review(o, before)
 	}
 }
 

@@ -46,6 +46,9 @@ func putPolicy(s *state, o *order) (any, error) {
 	}
 	s.policy, s.policies = next, append(s.policies[:len(s.policies):len(s.policies)], Signed{o.raw, o.leaf.Index})
 	s.resum()
+	if s.reckoner != nil {
+		s.reckoner.book.Replace(next.Params(), next.Ladder(), s.now)
+	}
 	s.change.Policy, s.change.All = true, true
 	return governed, nil
 }
@@ -65,6 +68,9 @@ func replacement(s *state, o *order) (policy.Policy, error) {
 	next, err := policy.Parse(body.Policy)
 	if err != nil {
 		return policy.Policy{}, err
+	}
+	if next.Extended() && s.feature < registry.TrustFeature {
+		return policy.Policy{}, fmt.Errorf("policy: %w: how evidence is reckoned", errTooNew)
 	}
 	if (next.Preset == policy.Solo) != (s.founded.Preset == policy.Solo) {
 		return policy.Policy{}, fmt.Errorf("%w: this one began as %s, not %s", errPreset, s.founded.Preset, next.Preset)
@@ -106,6 +112,12 @@ func (s *state) raisable(o *order, m *Member, to identity.Level) error {
 	if to <= s.policy.Enrol {
 		return nil
 	}
+	return s.foreign(o, m)
+}
+
+// foreign refuses what as many operators as loosen, other than the agent's own, have not signed, or all others where there
+// are fewer.
+func (s *state) foreign(o *order, m *Member) error {
 	have, others := uint64(len(o.signers)), s.activeOperators()
 	if o.signers[m.Operator] {
 		have--

@@ -123,24 +123,44 @@ func TestRemindersEndDecisions(t *testing.T) {
 	}
 }
 
-// Whoever holds a key that its voter has changed since has the ballot voided, and nobody quarantined.
+// Nobody escapes by a change of its key what it has signed before, as long as the decision is open. Afterwards, whoever holds
+// the old key has the ballot noted, and nobody quarantined.
 func TestEquivocationByASupersededKey(t *testing.T) {
-	for _, rotated := range []bool{false, true} {
+	for _, row := range []struct {
+		rotations int
+		ended     bool
+		want      trust.Status
+	}{
+		{0, false, trust.Quarantined}, {1, false, trust.Quarantined}, {2, false, trust.Quarantined},
+		{0, true, trust.Quarantined}, {1, true, trust.Active},
+	} {
 		s := standard(t)
 		o := s.execution()
 		first := s.SignAlone(s.Ballot(s.reviewer.ID(), o, consensus.Approve), s.reviewer.Key())
 		second := s.SignAlone(s.Ballot(s.reviewer.ID(), o, consensus.Reject), s.reviewer.Key())
-		want := trust.Quarantined
-		if rotated {
-			s.Rotate(s.reviewer)
-			want = trust.Active
+		voter := s.reviewer
+		for range row.rotations {
+			voter = s.Rotate(voter)
+		}
+		third := s.SignAlone(s.Ballot(voter.ID(), o, consensus.Abstain), voter.Key())
+		if row.ended {
+			s.Must(s.worker, registry.TypeCancel, registry.Cancel{Proposal: o.Proposal})
+		}
+		if row.rotations > 0 { // no key but the one at the opening speaks for the voter in this decision
+			wantCode(t, s.Equivocate(s.a, o, first, third), fault.InvalidInput)
 		}
 		wantCode(t, s.Equivocate(s.a, o, first, second), "")
-		if got := status(t, s.World, s.reviewer.ID()); got != want {
-			t.Errorf("rotated %t: got %v", rotated, got)
+		if got := status(t, s.World, s.reviewer.ID()); got != row.want {
+			t.Errorf("%+v: got %v", row, got)
 		}
-		if d := decision(t, s, o); len(d.Void) != 1 || len(d.Contradicted) != 1 {
-			t.Errorf("rotated %t: void %v", rotated, d.Void)
+		d := decision(t, s, o)
+		if len(d.Contradicted) != 1 || len(d.Void) == 1 == row.ended {
+			t.Errorf("%+v: contradicted %v, void %v", row, d.Contradicted, d.Void)
 		}
+		m, err := s.Ledger.Member(voter.ID())
+		if wantErr(t, err, ""); (row.want == trust.Quarantined) != (m.StatusSigners == wire.MaxCosigners) {
+			t.Errorf("%+v: signed by %d", row, m.StatusSigners)
+		}
+		wantCode(t, s.Equivocate(s.a, o, second, first), fault.Spent)
 	}
 }

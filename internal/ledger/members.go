@@ -24,8 +24,14 @@ func enrol(s *state, o *order) (any, error) {
 		ID: o.Author, Name: t.Name, Operator: t.Operator, Key: o.Author.Key(), Status: trust.Active, Level: t.Level,
 		Serves: t.Serves, Origin: enrolment.Raw(), Joined: s.now,
 	}
+	if t.Parent != nil {
+		m.Parent = *t.Parent
+	}
 	s.tokens[token.ID()] = t.Expires
 	s.put(m)
+	if s.reckoner != nil {
+		s.reckoner.enter(m)
+	}
 	return s.touch(m, o), nil
 }
 
@@ -45,6 +51,9 @@ func invitationOf(s *state, o *order) (e wire.Verified[identity.Enrolment], t wi
 	invitation, err := wire.Parse[identity.Token](claimed.Claim.Token, wire.MaxStatement)
 	if err != nil {
 		return e, t, err
+	}
+	if invitation.Claim.Parent != nil && s.feature < registry.TrustFeature {
+		return e, t, fmt.Errorf("token: %w: a parent", errTooNew)
 	}
 	operator, err := s.member(invitation.Claim.Operator)
 	if err != nil {
@@ -76,7 +85,10 @@ func admissible(s *state, o *order, e identity.Enrolment, t identity.Token, toke
 		return fmt.Errorf("%w: one operator's token gives at most %s here; enrol at that level and raise it with %d operators' signatures",
 			ErrQuorum, s.policy.Enrol, s.policy.Loosen)
 	}
-	return nil
+	if err := s.owesNothing(t); err != nil {
+		return err
+	}
+	return begettable(s, t)
 }
 
 // free refuses a name or an identity key that somebody has.
@@ -152,8 +164,10 @@ func setStatus(s *state, o *order) (any, error) {
 	m.StatusSigners = max(m.StatusSigners, signers)
 	m.Reason = body.Reason
 	s.noteStatus(m, o)
+	fallen := s.pulled(o, m)
 	change := s.touch(m, o)
 	s.withdraw(o, m, change)
+	s.tellFallen(o, fallen, change)
 	return change, nil
 }
 
@@ -187,13 +201,22 @@ func setLevel(s *state, o *order) (any, error) {
 		if err := s.raisable(o, m, body.Level); err != nil {
 			return nil, err
 		}
+		if most := s.ceiling(m); body.Level > most {
+			return nil, fmt.Errorf("%w: at most %s", errAboveParent, most)
+		}
 		m.Raised = append(m.Raised[:len(m.Raised):len(m.Raised)], Signed{o.raw, o.leaf.Index})
 	}
 	s.noteLevel(m, o, body.Level)
-	s.noteBefore(m, o, body.Level)
+	s.noteBefore(m, uint64(len(o.signers)), body.Level)
+	from := m.Level
 	m.Level, m.Reason = body.Level, body.Reason
+	if s.reckoner != nil && from != m.Level {
+		s.reckoner.moved(m, o, from, trust.Appointed)
+	}
+	fallen := s.pulled(o, m)
 	change := s.touch(m, o)
 	s.withdraw(o, m, change)
+	s.tellFallen(o, fallen, change)
 	return change, nil
 }
 
@@ -217,6 +240,9 @@ func grant(s *state, o *order) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if body.Make != nil && s.feature < registry.TrustFeature {
+		return nil, fmt.Errorf("grant: %w: a capability digest", errTooNew)
+	}
 	m, err := targetOf(s, o, body.Principal, "")
 	if err != nil {
 		return nil, err
@@ -234,7 +260,19 @@ func grant(s *state, o *order) (any, error) {
 		m.Family = body.Family
 	}
 	m.Serves = body.Serves
-	return s.touch(m, o), nil
+	if body.Make == nil {
+		return s.touch(m, o), nil
+	}
+	before := m.Make
+	m.Make = *body.Make
+	if before.IsZero() || before == m.Make {
+		return s.touch(m, o), nil
+	}
+	fallen := s.reckoner.remade(o, m)
+	change := s.touch(m, o)
+	s.withdraw(o, m, change)
+	s.tellFallen(o, fallen, change)
+	return change, nil
 }
 
 // maxFamily bounds the name of a model family, in bytes: it stands in every opening that its agents vote on.

@@ -150,6 +150,9 @@ func electorateOf(s *state, opening consensus.Opening, p consensus.Proposal) []c
 				weight = s.policy.Rights(level).Weight
 			}
 		}
+		if weight > 0 && s.suspected(m) {
+			silenced = true // it neither votes nor makes the electorate smaller: else a detector could choose who decides
+		}
 		if weight == 0 || excluded(opening, p, m) {
 			continue
 		}
@@ -173,7 +176,7 @@ func electorateOf(s *state, opening consensus.Opening, p consensus.Proposal) []c
 }
 
 // excluded reports whether a member with weight has no say in a proposal: it would act by it, gains from it, or belongs to
-// somebody who does. Nobody is under suspicion yet; whoever will be belongs here.
+// somebody who does. The proposer's parent and children are of its operator, so no rule lets them vote.
 func excluded(opening consensus.Opening, p consensus.Proposal, m *Member) bool {
 	person := m.ID.Role() == identity.Operator
 	switch {
@@ -224,9 +227,9 @@ func silencedLately(s *state, m *Member) (identity.Level, bool) {
 }
 
 // noteBefore is called before the level changes: it notes the level that a lowering takes away, as of the first of several
-// within the time that it counts on.
-func (s *state) noteBefore(m *Member, o *order, level identity.Level) {
-	signers := uint64(len(o.signers))
+// within the time that it counts on. Signers is how many active operators answer for the change; [wire.MaxCosigners] where
+// none does, because time or a voter's own signatures brought it about.
+func (s *state) noteBefore(m *Member, signers uint64, level identity.Level) {
 	fresh := m.Before > m.Level && s.now-m.BeforeAt < silenceLasts
 	switch {
 	case level > m.Level:
@@ -244,6 +247,14 @@ func (s *state) decision(id wire.Digest) (*Decision, error) {
 		return nil, fmt.Errorf("%w: decision %s", ErrUnknown, id)
 	}
 	return d, nil
+}
+
+// named reads an order's body, and finds the decision that it names.
+func named[B any](s *state, o *order, of func(B) wire.Digest) (body B, d *Decision, err error) {
+	if body, err = registry.Body[B](o.Command); err == nil {
+		d, err = s.decision(of(body))
+	}
+	return body, d, err
 }
 
 // leafOf returns the leaf that an accepted order with this result will have.

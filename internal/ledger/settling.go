@@ -17,11 +17,7 @@ var errDetail = fmt.Errorf("%w: reason or detail over %d bytes", wire.ErrTooLarg
 
 // cancel takes a decision back before anybody acted; of a permit, what is left of it.
 func cancel(s *state, o *order) (any, error) {
-	body, err := registry.Body[registry.Cancel](o.Command)
-	if err != nil {
-		return nil, err
-	}
-	d, err := s.decision(body.Proposal)
+	body, d, err := named(s, o, func(b registry.Cancel) wire.Digest { return b.Proposal })
 	if err != nil {
 		return nil, err
 	}
@@ -67,11 +63,7 @@ var (
 
 // settle says, once, whether the action was right to do, and scores who has voted. Of an emergency it is the review.
 func settle(s *state, o *order) (any, error) {
-	body, err := registry.Body[registry.Settle](o.Command)
-	if err != nil {
-		return nil, err
-	}
-	d, err := s.decision(body.Proposal)
+	body, d, err := named(s, o, func(b registry.Settle) wire.Digest { return b.Proposal })
 	if err != nil {
 		return nil, err
 	}
@@ -88,13 +80,19 @@ func settle(s *state, o *order) (any, error) {
 	if err := turnedOut(s, d); err != nil {
 		return nil, err
 	}
+	var fallen []*Member
 	for _, b := range ballots {
-		if !d.void(b.Voter) {
-			s.score(b, body.Right)
+		if d.void(b.Voter) {
+			continue
+		}
+		s.score(b, body.Right)
+		if s.reckoner != nil {
+			fallen = append(fallen, s.reckoner.settled(o, d, b, body.Right)...)
 		}
 	}
 	d.Settled, d.Settlement, d.SettledAt, d.SettledBy = true, body, s.now, o.Author
 	s.change.Decisions = append(s.change.Decisions, d.ID)
+	s.tellFallen(o, fallen, body)
 	return body, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/merkle"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
+	"github.com/seed-3e86d5b2/conclave/registry"
 )
 
 // A snapshot is a sequence of records, each a kind byte, a big-endian length of four bytes and CBOR (leaves: their
@@ -21,6 +22,9 @@ const (
 	recordPolicy   = 'p'
 	recordClock    = 'c'
 	recordMember   = 'm'
+	recordAccount  = 'b' // an agent's in the book
+	recordOperator = 'o' // an operator's
+	recordEvidence = 'e' // that was counted
 	recordToken    = 't'
 	recordDecision = 'd'
 	recordUse      = 'u' // behind its decision
@@ -28,12 +32,24 @@ const (
 	recordLeaves   = 'l'
 )
 
-// snapshotFormat is the one written and read. Format 1 had one clock and no rosters, format 2 decisions of formats before
-// version 1, format 3 no reminders.
-const snapshotFormat = 4
+// The formats that are written and read: format 5 from feature level 4 on, when there are accounts; format 4 below, so that
+// nodes of older builds read it. Format 1 had one clock and no rosters, format 2 decisions of formats before version 1, format 3
+// no reminders.
+const (
+	plainFormat     = 4
+	reckoningFormat = 5
+)
+
+// formatAt returns the format in which a state of the feature level is written.
+func formatAt(feature uint64) uint64 {
+	if feature < registry.TrustFeature {
+		return plainFormat
+	}
+	return reckoningFormat
+}
 
 type snapshotHeader struct {
-	Format  uint64      `cbor:"1,keyasint"` // 4
+	Format  uint64      `cbor:"1,keyasint"` // 4 or 5
 	Realm   wire.Realm  `cbor:"2,keyasint"`
 	Now     int64       `cbor:"3,keyasint"`
 	Chain   wire.Digest `cbor:"4,keyasint"`
@@ -52,7 +68,7 @@ type usedToken struct {
 func (s *state) encode() ([]byte, error) {
 	var out bytes.Buffer
 	header := snapshotHeader{
-		Format: snapshotFormat, Realm: s.authority.Realm, Now: s.now, Chain: s.chain, SweepAt: s.sweepAt,
+		Format: formatAt(s.feature), Realm: s.authority.Realm, Now: s.now, Chain: s.chain, SweepAt: s.sweepAt,
 		Head: s.headTime, Feature: s.feature, Open: uint64(len(s.open)), Since: s.since,
 	}
 	if err := writeRecord(&out, recordHeader, header); err != nil {
@@ -73,6 +89,11 @@ func (s *state) encode() ([]byte, error) {
 	}
 	for _, id := range sortedKeys(s.members, identity.ID.Compare) {
 		if err := writeRecord(&out, recordMember, s.members[id]); err != nil {
+			return nil, err
+		}
+	}
+	if s.reckoner != nil {
+		if err := s.reckoner.encode(&out); err != nil {
 			return nil, err
 		}
 	}
@@ -163,6 +184,9 @@ func decodeState(old *state, snapshot []byte) (*state, error) {
 	if err := s.govern(); err != nil {
 		return nil, err
 	}
+	if err := s.reckoner.restore(); err != nil {
+		return nil, err
+	}
 	s.resum()
 	if s.chain != chainOf(s.tree.Leaves()) {
 		return nil, fmt.Errorf("%w: leaves and chain differ", errSnapshot)
@@ -243,6 +267,8 @@ func readRecord(s *state, kind byte, body []byte) error {
 			return err
 		}
 		s.put(&m)
+	case recordAccount, recordOperator, recordEvidence:
+		return s.reckoner.read(kind, body)
 	case recordToken:
 		var t usedToken
 		if err := wire.Decode(body, &t); err != nil {
@@ -294,7 +320,7 @@ func readHeader(s *state, body []byte) error {
 	if err := wire.Decode(body, &h); err != nil {
 		return err
 	}
-	if h.Format != snapshotFormat {
+	if h.Format != formatAt(h.Feature) {
 		return wire.ErrVersion
 	}
 	if h.Realm != s.authority.Realm {
@@ -302,6 +328,9 @@ func readHeader(s *state, body []byte) error {
 	}
 	s.now, s.chain, s.sweepAt, s.feature = h.Now, h.Chain, h.SweepAt, h.Feature
 	s.headTime, s.since = h.Head, h.Since
+	if h.Format == reckoningFormat && s.reckoner == nil {
+		s.reckoner = newReckoner(s)
+	}
 	return nil
 }
 

@@ -50,6 +50,11 @@ type Member struct {
 	BeforeAt      int64          `cbor:"27,keyasint,omitempty"` // log time of the lowering
 	BeforeSigners uint64         `cbor:"28,keyasint,omitempty"` // active operators that signed it
 
+	// Kept from feature level 4 on.
+	Parent   identity.ID `cbor:"29,keyasint,omitzero"` // the agent on whose behalf it acts; zero: none
+	Make     wire.Digest `cbor:"30,keyasint,omitzero"` // what it is made of, as its operator last stated it; zero: never
+	Throttle uint64      `cbor:"-"`                    // what suspicion takes away of its rate, per mille, in steps of 100
+
 	Tightened // kept from feature level 2 on
 }
 
@@ -133,6 +138,7 @@ type state struct {
 	sweepAt   int64                       // log time at which expired tokens and answers go next
 	since     int64                       // reminders of commands issued by then are no news: others may have come after them, unnoted
 	inForce   atomic.Pointer[Tightenings] // nil: to be collected
+	reckoner  *reckoner                   // what evidence is counted in; nil below feature level 4
 
 	change Change // by the entry being applied
 }

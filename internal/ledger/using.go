@@ -18,15 +18,13 @@ var (
 	errUsedUp  = fault.New(fault.Spent, "ledger: every use of the permit is taken").WithHint("propose a new permit")
 	errCovered = fault.New(fault.Denied, "ledger: the permit does not cover this action").
 			WithHint("see what it covers: conclave decision show; propose what it does not cover by itself")
+	errAbove = fault.New(fault.Denied, "ledger: the policy gives this action a higher class than the permit's").
+			WithHint("propose it by itself")
 )
 
 // consume claims an approved decision for its executor and that executor's spent store: once, or, of a permit, one use.
 func consume(s *state, o *order) (any, error) {
-	body, err := registry.Body[registry.Consume](o.Command)
-	if err != nil {
-		return nil, err
-	}
-	d, err := s.decision(body.Proposal)
+	body, d, err := named(s, o, func(b registry.Consume) wire.Digest { return b.Proposal })
 	if err != nil {
 		return nil, err
 	}
@@ -40,6 +38,11 @@ func consume(s *state, o *order) (any, error) {
 	action, err := actionOf(p, body.Action)
 	if err != nil {
 		return nil, err
+	}
+	if body.Action != nil {
+		if err := s.withinClass(d, *body.Action); err != nil {
+			return nil, err
+		}
 	}
 	c := consensus.Consumption{
 		Proposal: d.ID, Executor: o.Author, Store: body.Store, Use: d.Used() + 1, At: s.now, Action: action,
@@ -88,13 +91,26 @@ func actionOf(p consensus.Proposal, a *consensus.Action) (wire.Digest, error) {
 	return a.Digest(), nil
 }
 
+// withinClass refuses a use of a permit that is, by what it says of itself, of a higher class than what was approved, or denied:
+// voters knew the permit's own action and its patterns, not every action among them. The policy is that of the opening.
+func (s *state) withinClass(d *Decision, a consensus.Action) error {
+	rules := s.policy
+	if n := len(s.policies); n > 0 && s.policies[n-1].Index >= d.Opening.Index {
+		var err error
+		if rules, _, err = s.lineage(d.Opening.Index); err != nil {
+			return err
+		}
+	}
+	class, err := rules.Classify(a, consensus.R0, 0)
+	if err == nil && class > d.Opening.Class {
+		err = fmt.Errorf("%w: %s, not %s", errAbove, class, d.Opening.Class)
+	}
+	return err
+}
+
 // report says how the action of a consumed decision ended, or of one use of a permit; once each.
 func report(s *state, o *order) (any, error) {
-	body, err := registry.Body[registry.Report](o.Command)
-	if err != nil {
-		return nil, err
-	}
-	d, err := s.decision(body.Proposal)
+	body, d, err := named(s, o, func(b registry.Report) wire.Digest { return b.Proposal })
 	if err != nil {
 		return nil, err
 	}

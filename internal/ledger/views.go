@@ -88,6 +88,8 @@ func (l *Ledger) Admissible(raw []byte) error {
 		return maySucceed(s, o)
 	case registry.TypeRemind:
 		return mayRemind(s, o)
+	case registry.TypeEvidence:
+		return mayTell(s, o)
 	}
 	return nil
 }

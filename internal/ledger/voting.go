@@ -149,14 +149,11 @@ func (s *state) revealable(d *Decision, u urn, body registry.Cast, b consensus.B
 }
 
 // equivocate voids what a voter signed twice over, in an open decision, and quarantines it, in any. The proof is its own
-// signature, so anybody can bring it, once. Of a key that it has changed since, it is no proof of who signed: whoever stole
-// an old key could have anybody quarantined, once for each decision of its time.
+// signature, so anybody can bring it, once. A change of its key does not undo what it has signed, as long as the decision is
+// open. Once that has ended, a key that was changed since proves nothing of who signed: whoever stole it could have its voter
+// quarantined for ever, once for each decision of the key's time.
 func equivocate(s *state, o *order) (any, error) {
-	body, err := registry.Body[registry.Equivocate](o.Command)
-	if err != nil {
-		return nil, err
-	}
-	d, err := s.decision(body.Proposal)
+	body, d, err := named(s, o, func(b registry.Equivocate) wire.Digest { return b.Proposal })
 	if err != nil {
 		return nil, err
 	}
@@ -173,12 +170,17 @@ func equivocate(s *state, o *order) (any, error) {
 	}
 	d.Contradicted = append(d.Contradicted, id)
 	voter, _ := d.Opening.Voter(id)
-	if m.Key == voter.Key && m.Status == trust.Active && (id.Role() == identity.Agent || !lastOperators(s, m)) {
+	signed := m.Key == voter.Key || d.Verdict.State == consensus.Open
+	if signed && m.Status == trust.Active && (id.Role() == identity.Agent || !lastOperators(s, m)) {
 		m.Status, m.StatusAt = trust.Quarantined, s.now
 		m.Reason = fmt.Sprintf("equivocation in decision %s", d.ID)
 	}
-	if m.Key == voter.Key && m.Status == trust.Quarantined {
+	if signed && m.Status == trust.Quarantined {
 		m.StatusSigners = wire.MaxCosigners
+	}
+	var fallen []*Member
+	if s.reckoner != nil && signed && id.Role() == identity.Agent {
+		fallen = s.reckoner.equivocated(o, m)
 	}
 	change := s.touch(m, o)
 	if d.Verdict.State == consensus.Open && !d.void(id) {
@@ -188,6 +190,7 @@ func equivocate(s *state, o *order) (any, error) {
 		s.change.Decisions = append(s.change.Decisions, d.ID)
 	}
 	s.withdraw(o, m, change)
+	s.tellFallen(o, fallen, change)
 	return change, nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/internal/proof"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 	"github.com/seed-3e86d5b2/conclave/policy"
+	"github.com/seed-3e86d5b2/conclave/registry"
 )
 
 // realm is a realm of three people and three nodes; d became an operator by a command, e by one that d signed. Some have
@@ -25,7 +26,7 @@ type realm struct {
 
 func standard(t testing.TB) realm {
 	t.Helper()
-	w := ledgertest.New(t, ledgertest.Preset(t, policy.Standard), 3, 3)
+	w := ledgertest.NewAt(t, ledgertest.Preset(t, policy.Standard), 3, 3, registry.TrustFeature-1) // later, a key costs levels
 	r := realm{World: w, a: w.Roots[0], b: w.Roots[1], c: w.Roots[2]}
 	r.d = w.Operator("second", r.a, r.b)
 	r.d = w.Rotate(r.d)
@@ -37,6 +38,8 @@ func standard(t testing.TB) realm {
 	r.oldB, r.b = r.b, w.Rotate(r.b)
 	r.auditor = w.Rotate(w.Rotate(r.auditor))
 	w.Roots[1] = r.b
+	w.Feature = registry.Feature
+	w.Tick(1)
 	return r
 }
 

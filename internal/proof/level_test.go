@@ -22,6 +22,12 @@ func TestLevelsInvented(t *testing.T) {
 		{"a raise by agents and nodes", func(_ *testing.T, r realm, c *consensus.Certificate) {
 			c.Levels = append(c.Levels, raise(r, r.auditor.ID(), identity.Steward, append(r.Nodes, r.worker, r.auditor)...))
 		}, vouched, fault.Unknown},
+		{"a promotion by one operator", func(_ *testing.T, r realm, c *consensus.Certificate) {
+			c.Levels = append(c.Levels, promotion(r, r.auditor.ID(), identity.Steward, r.d))
+		}, vouched, fault.Unknown},
+		{"a promotion with another body", func(_ *testing.T, r realm, c *consensus.Certificate) {
+			c.Levels = append(c.Levels, r.Sign(r.Command(r.d.ID(), registry.TypePromote, registry.Tick{Time: 1}), r.d, r.b))
+		}, vouched, fault.Malformed},
 		{"a raise with a forged signature", func(_ *testing.T, r realm, c *consensus.Certificate) {
 			c.Levels = append(c.Levels, spoilt(raise(r, r.auditor.ID(), identity.Steward, r.d, r.b)))
 		}, vouched, fault.BadSignature},
@@ -42,6 +48,20 @@ func TestLevelsInvented(t *testing.T) {
 		c.Levels = append(c.Levels, raise(r, r.auditor.ID(), identity.Steward, r.d, r.b))
 		honest(t, r.World, c)
 	})
+	t.Run("a promotion gives a level as a raise does", func(t *testing.T) {
+		r := standard(t)
+		c := r.Certificate(r.approved("process.exec").Proposal)
+		c.Levels = nil
+		for _, m := range []identity.Signer{r.worker, r.reviewer, r.auditor} {
+			c.Levels = append(c.Levels, promotion(r, m.ID(), identity.Journeyer, r.d, r.b))
+		}
+		honest(t, r.World, c)
+	})
+}
+
+// promotion is what a raise is that an agent has earned.
+func promotion(r realm, who identity.ID, level identity.Level, signers ...identity.Signer) []byte {
+	return r.Sign(r.Command(r.d.ID(), registry.TypePromote, registry.SetLevel{Principal: who, Level: level}), signers...)
 }
 
 // TestAloneAtALevelThatNobodyGave takes away what shows that operators raised the proposer to the level at which it

@@ -100,14 +100,14 @@ type appointment struct {
 	signed   []wire.PublicKey // whose signatures hold
 }
 
-// commanded reads a command of the type and returns what it asks for and whose signatures it has. All of them hold;
+// commanded reads a command of one of the types and returns what it asks for and whose signatures it has. All of them hold;
 // whether they are enough is the caller's to say.
-func commanded[T any](realm wire.Realm, raw []byte, typ registry.Type) (body T, signed []wire.PublicKey, err error) {
+func commanded[T any](realm wire.Realm, raw []byte, types ...registry.Type) (body T, signed []wire.PublicKey, err error) {
 	c, err := wire.ParseCosigned[registry.Command](raw, wire.MaxStatement)
 	if err != nil {
 		return body, nil, err
 	}
-	if c.Claim.Type != typ {
+	if !slices.Contains(types, c.Claim.Type) {
 		return body, nil, wire.ErrWrongKind
 	}
 	if body, err = registry.Body[T](c.Claim); err != nil {
@@ -177,7 +177,8 @@ func (w *witnesses) admitAll(raises [][]byte, governed reign) error {
 		return fmt.Errorf("%w: a command that made an operator lacks signatures", ErrUnvouched)
 	}
 	for _, raw := range raises {
-		body, signed, err := commanded[registry.SetLevel](w.realm, raw, registry.TypeLevel)
+		// A promotion raises as a level command does: what it was earned by, nobody can prove here, so the signatures count.
+		body, signed, err := commanded[registry.SetLevel](w.realm, raw, registry.TypeLevel, registry.TypePromote)
 		if err != nil {
 			return err
 		}

@@ -85,7 +85,7 @@ function policies(e) {
   for (const raw of c.policies) {
     const w = witnesses(e);
     appoint(e, w);
-    const { body, signers } = command(e, raw, 'policy', putPolicy);
+    const { body, signers } = command(e, raw, ['policy'], putPolicy);
     must(operatorsAmong(w, signers) >= e.policy.loosen, 'no_quorum', 'too few operators replaced the policy');
     inForce = body.policy;
     e.policy = admitted(inForce, authority);
@@ -159,9 +159,9 @@ function electorate({ policy: p, proposal: q, c: { opening: o } }) {
 
 const { operator: addOperator, level: setLevel, policy: putPolicy } = bodies;
 
-function command(e, raw, type, body) {
+function command(e, raw, types, body) {
   const c = parseCosigned(commandOf, raw);
-  must(c.claim.type === type, 'wrong_kind', `no command of type ${type}`);
+  must(types.includes(c.claim.type), 'wrong_kind', `no command of type ${types.join(' or ')}`);
   const decoded = decode(body, c.claim.body);
   c.cosignedBy(e.realm, 1, c.signers);
   return { body: decoded, signers: c.signers };
@@ -177,7 +177,7 @@ function witnesses(e) {
   }
   for (const raw of e.c.enrolments) w.enrolments.set(hex(parseCosigned(enrolment, raw).claim.agent), raw);
   for (const root of e.authority.roots) w.operators.set(hex(root), keysOf(w, root));
-  w.appointments = e.c.operators.map((raw) => command(e, raw, 'operator', addOperator));
+  w.appointments = e.c.operators.map((raw) => command(e, raw, ['operator'], addOperator));
   return (e.witnesses = w);
 }
 
@@ -207,7 +207,7 @@ function parties(e) {
   must(w.appointments.length === 0, 'unknown', 'a command that made an operator lacks signatures');
   w.raised = new Map();
   for (const raw of e.c.levels) {
-    const { body, signers } = command(e, raw, 'level', setLevel), name = hex(body.principal);
+    const { body, signers } = command(e, raw, ['level', 'promote'], setLevel), name = hex(body.principal);
     must(operatorsAmong(w, signers) >= e.loosen, 'unknown', 'a command that raised an agent lacks signatures');
     w.raised.set(name, max(w.raised.get(name) ?? 0n, body.level));
   }

@@ -31,6 +31,7 @@ type World struct {
 	Joining []identity.Signer // those that join
 	Roots   []identity.Signer // sorted by ID
 	Now     int64             // log time, Unix milliseconds
+	Feature uint64            // what the nodes tell to speak
 	Entries [][]byte          // all that was applied
 
 	tb     testing.TB
@@ -42,7 +43,13 @@ type World struct {
 // New begins a realm with the policy and so many roots and nodes, and tells it the time [Start].
 func New(tb testing.TB, p policy.Policy, roots, nodes int) *World {
 	tb.Helper()
-	w := &World{Policy: p, Now: Start, tb: tb}
+	return NewAt(tb, p, roots, nodes, registry.Feature)
+}
+
+// NewAt does what [New] does, with nodes that speak an older feature level until Feature is raised.
+func NewAt(tb testing.TB, p policy.Policy, roots, nodes int, feature uint64) *World {
+	tb.Helper()
+	w := &World{Policy: p, Now: Start, Feature: feature, tb: tb}
 	for range roots {
 		w.Roots = append(w.Roots, w.Signer(identity.Operator))
 	}
@@ -185,6 +192,14 @@ func (w *World) Tick(ms int64) registry.Answer {
 		e.Ticks = append(e.Ticks, w.Told(node, w.Now))
 	}
 	answer := w.Entry(e)
+	if w.Ledger.Now() < w.Now { // a node has told a later time, when others that are gone held log time back
+		e.Ticks = nil
+		for _, node := range w.Nodes {
+			told, _ := w.Ledger.Told(node.ID())
+			e.Ticks = append(e.Ticks, w.Told(node, max(told+1, w.Now)))
+		}
+		answer = w.Entry(e)
+	}
 	if w.Ledger.Now() < w.Now {
 		w.tb.Fatalf("time stands at %d: %s: %s", w.Ledger.Now(), answer.Code, answer.Message)
 	}
@@ -192,10 +207,10 @@ func (w *World) Tick(ms int64) registry.Answer {
 	return answer
 }
 
-// Told returns a node's tick, of the newest feature level.
+// Told returns a node's tick, of the world's feature level.
 func (w *World) Told(node identity.Signer, time int64) []byte {
 	w.tb.Helper()
-	return w.Sign(w.Command(node.ID(), registry.TypeTick, registry.Tick{Time: time, Feature: registry.Feature}), node)
+	return w.Sign(w.Command(node.ID(), registry.TypeTick, registry.Tick{Time: time, Feature: w.Feature}), node)
 }
 
 // Leaf adds a leaf to the tree and changes nothing else: that of an entry without a command.
