@@ -184,7 +184,7 @@ func (a *Account) judge(p Params, r Rung, fast uint64, at identity.Level, now in
 		return at - 1, Fell, true
 	case a.Climb.LowSince != 0 && now-a.Climb.LowSince >= p.Grace && a.judged(r):
 		return at - 1, Sank, true
-	case a.Climb.Until != 0 && now >= a.Climb.Until:
+	case r.Lease != 0 && a.Climb.Until != 0 && now >= a.Climb.Until: // none ends where the ladder has no lease any more
 		return at - 1, Lapsed, true
 	}
 	return at, 0, false
@@ -224,7 +224,7 @@ func (a *Account) judged(r Rung) bool {
 		if t.Why == Earned || t.Why == Renewed || t.Why == Sank {
 			return true
 		}
-		if t.Why == Appointed {
+		if t.Why == Appointed && t.To >= t.From { // who was put lower is judged as before: no lowering saves from the floor
 			break
 		}
 	}

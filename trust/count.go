@@ -292,21 +292,25 @@ func (c *count) alarm() {
 	c.Effect.Nominal, c.Effect.Weight = -nominal, -c.Effect.Weight
 }
 
-// settled counts a vote by its Brier error; who always says "even" has 250.
+// settled counts a vote by its Brier error; who always says "even" has 250. Whoever settles decisions says by that how its
+// voters did: of one operator that weighs no more in a day than what it attests, or whoever settles what it has proposed
+// itself could make any score, or ruin it.
 func (c *count) settled() {
 	e := Micro(min(max(c.Value, 0), 1000))
 	if c.to.Climb.Votes < 1<<31 {
 		c.to.Climb.Votes++
 	}
-	var w Micro
-	if e < 250 {
-		w = c.params.Vote * (250 - e) / 250
-		c.to.Good[c.Class] = plus(c.to.Good[c.Class], w)
-	} else {
-		w = -c.params.Vote * (e - 250) / 750
-		c.to.Bad[c.Class] = plus(c.to.Bad[c.Class], -w)
+	nominal, side := c.params.Vote*(e-250)/750, &c.to.Bad
+	if c.OK = e < 250; c.OK {
+		nominal, side = c.params.Vote*(250-e)/250, &c.to.Good
 	}
-	c.Effect.Nominal, c.Effect.Weight = w, w
+	c.Effect.Weight = nominal
+	if !c.Operator.IsZero() {
+		c.attested(c.to.voice(c.Operator, c.now))
+	}
+	w := c.Effect.Weight
+	side[c.Class] = plus(side[c.Class], w)
+	c.Effect.Nominal, c.Effect.Weight = signed(nominal, c.OK), signed(w, c.OK)
 }
 
 func signed(x Micro, good bool) Micro {
