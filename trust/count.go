@@ -89,7 +89,11 @@ func (c *count) outcome() {
 	}
 	c.attested(v)
 	w := c.Effect.Weight
-	c.weighed(w, part(nominal, w, whole))
+	fast := part(nominal, w, whole)
+	if !c.Rooted { // or many small inventions would hide a bad day
+		fast = w
+	}
+	c.weighed(w, fast)
 	c.charge(c.OK)
 	c.Effect.Nominal, c.Effect.Weight = signed(nominal, c.OK), signed(w, c.OK)
 }

@@ -21,10 +21,11 @@ func (p trustCommands) explain() *cobra.Command {
 		Use: "explain NAME", Short: "Say why an agent has its score and its level", Args: cobra.ExactArgs(1),
 		Long: "Take an agent's score apart: the factors, the last events with what each weighed before and after the\n" +
 			"cap that held it back, what keeps the agent at its level, and exactly what it lacks for the next one.\n" +
-			"The node reckons it; each event names the signed statement and the place in the log that it came from.",
+			"Name, level and status are compared with what a majority of the nodes has signed; the rest is what the node\n" +
+			"reckons. Each event names the signed statement and the place in the log that it came from.",
 		Example: "  conclave trust explain writer\n  conclave trust explain writer --json",
 		RunE: p.connected(askTime, func(ctx context.Context, s session, args []string) error {
-			v, err := s.Standing().Of(ctx, args[0])
+			v, err := s.stands(ctx, args[0])
 			if err != nil {
 				return err
 			}
@@ -39,7 +40,8 @@ func (p trustCommands) explain() *cobra.Command {
 // explanation is a standing taken apart.
 type explanation struct {
 	standing.View
-	Account struct{}          `json:"-"` // told by what follows
+	Account *struct{}         `json:"account,omitempty"` // hides the view's, never there: told by what follows
+	Status  string            `json:"status"`
 	Word    string            `json:"level_name"`
 	Events  []eventDoc        `json:"events"` // the newest first
 	Turns   []turnDoc         `json:"turns"`  // the newest first
@@ -76,7 +78,7 @@ type turnDoc struct {
 // explained takes a standing apart by the ladder and the parameters in force.
 func explained(v standing.View, known names, ladder []trust.Rung, params trust.Params) explanation {
 	d := explanation{
-		View: v, Word: v.Level.Word(), Events: []eventDoc{}, Turns: []turnDoc{}, Missing: []string{}, Next: v.Next,
+		View: v, Status: v.Status.String(), Word: v.Level.Word(), Events: []eventDoc{}, Turns: []turnDoc{}, Missing: []string{}, Next: v.Next,
 		scored: v.Scores[min(int(v.Class), trust.Classes-1)],
 	}
 	for _, t := range slices.Backward(v.Account.Traces) {
@@ -136,13 +138,13 @@ func holds(v standing.View, ladder []trust.Rung, params trust.Params) []string {
 // missing says how far a condition is met.
 func missing(c trust.Condition) string {
 	if c.Unit == "ms" {
-		return fmt.Sprintf("%s: %s of %s", c.Name, span(c.Have), span(c.Need))
+		return fmt.Sprintf("%s: %s of %s", visible(c.Name), span(c.Have), span(c.Need))
 	}
 	word := "of"
 	if c.Name == "suspicion" {
 		word = "with at most"
 	}
-	return fmt.Sprintf("%s: %d %s %d %s", c.Name, c.Have, word, c.Need, c.Unit)
+	return fmt.Sprintf("%s: %d %s %d %s", visible(c.Name), c.Have, word, c.Need, visible(c.Unit))
 }
 
 // span is a time in words of at most two units.

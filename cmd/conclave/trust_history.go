@@ -27,7 +27,7 @@ func (p trustCommands) history() *cobra.Command {
 			"of level with their reasons. A level is drawn at its place between L0 (0) and L5 (1000).",
 		Example: "  conclave trust history writer\n  conclave trust history writer --json",
 		RunE: p.connected(askTime, func(ctx context.Context, s session, args []string) error {
-			v, err := s.Standing().Of(ctx, args[0])
+			v, err := s.stands(ctx, args[0])
 			if err != nil {
 				return err
 			}
@@ -132,7 +132,7 @@ func (s session) explainAll(ctx context.Context, wanted []string) ([]explanation
 	known, rules := s.namesOf(ctx), s.Admin().Policy()
 	docs, views := []explanation{}, []standing.View{}
 	for i, name := range wanted {
-		v, err := s.Standing().Of(ctx, name)
+		v, err := s.stands(ctx, name)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -153,7 +153,7 @@ func writeStandings(path, realm string, docs []explanation, views []standing.Vie
 	for i, d := range docs {
 		s := d.scored
 		page.Sections[0].Rows = append(page.Sections[0].Rows, []string{
-			visible(d.Name), d.Level.String() + " " + d.Word, d.Status.String(), fmt.Sprintf("%d in %s", s.Value, class(s.Class)),
+			visible(d.Name), d.Level.String() + " " + d.Word, d.Status, fmt.Sprintf("%d in %s", s.Value, class(s.Class)),
 			fmt.Sprint(s.Belief), fmt.Sprint(s.Disbelief), fmt.Sprint(s.Uncertainty), visible(d.OperatorName),
 		})
 		page.Sections = append(page.Sections, d.section(views[i]))

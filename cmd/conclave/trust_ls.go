@@ -18,19 +18,27 @@ func (p trustCommands) ls() *cobra.Command {
 		Use: "ls", Short: "List agents with level and score", Args: cobra.NoArgs,
 		Long: "List all agents, the highest level first, then the highest score. SCORE is in the class of actions that\n" +
 			"the next level asks for, of 1000. FOR, AGAINST and OPEN are what speaks for the agent, against it, and\n" +
-			"what nobody knows: an agent without evidence and a bad one have the same score and are not the same.",
+			"what nobody knows: an agent without evidence and a bad one have the same score and are not the same.\n" +
+			"It is what the node tells; explain and show say which level the nodes have signed.",
 		Example: "  conclave trust ls\n  conclave trust ls --json",
 		RunE: p.connected(askTime, func(ctx context.Context, s session, _ []string) error {
 			ranks, err := s.Standing().Ranking(ctx)
 			if err != nil {
 				return err
 			}
-			if ranks == nil {
-				ranks = []standing.Rank{}
+			docs := []rankDoc{}
+			for _, r := range ranks {
+				docs = append(docs, rankDoc{Rank: r, Status: r.Status.String()})
 			}
-			return s.emit(map[string]any{"agents": ranks}, func(w io.Writer) { writeRanks(w, ranks) })
+			return s.emit(map[string]any{"agents": docs}, func(w io.Writer) { writeRanks(w, ranks) })
 		}),
 	}
+}
+
+// rankDoc is one line of the list.
+type rankDoc struct {
+	standing.Rank
+	Status string `json:"status"`
 }
 
 func writeRanks(w io.Writer, ranks []standing.Rank) {

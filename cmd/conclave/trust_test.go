@@ -129,6 +129,10 @@ func TestTrustWords(t *testing.T) {
 		{"pardon", "worker", "much", "--reason", "x"}, {"accuse", "worker", "--severity", "5", "--reason", "x"},
 		{"rate", "worker", "2000", "--reason", "x"}, {"rate", "worker", "0", "--reason", "x"},
 		{"report", "worker", "--action", "a", "--request", "x"}, {"report", "worker", "--action", "a", "--request", "x", "--right", "--out", "y"},
+		{"endorse", "worker", "0", "--reason", "x"}, {"pardon", "worker", "33", "--reason", "x"}, {"explain", "no name!"}, {"history", "no name!"},
+		{"export", "no name!", "--html", "x"}, {"rate", "no name!", "5", "--reason", "x"}, {"sign-off", "no name!", "--reason", "x"},
+		{"report", "no name!", "--action", "a", "--request", m.Data + "/genesis.cbor", "--wrong"},
+		{"report", "worker", "--action", "no kind!", "--request", "x", "--wrong"}, {"report", "worker", "--action", "a", "--request", "x", "--right"},
 	} {
 		s.refused(exitUsage, "usage", append([]string{"trust"}, args...)...)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/internal/datadir"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
+	"github.com/seed-3e86d5b2/conclave/sdk"
 	"github.com/seed-3e86d5b2/conclave/sdk/standing"
 	"github.com/seed-3e86d5b2/conclave/trust"
 )
@@ -33,6 +34,9 @@ type effectDoc struct {
 
 // told writes what a piece of evidence did.
 func (s session) told(e trust.Effect) error {
+	if int(e.Class) >= trust.Classes { // a node may answer anything
+		return fault.New(fault.Malformed, "the node tells an effect in a class that there is not")
+	}
 	d := effectDoc{
 		Agent: e.Subject.String(), What: e.Act.String(), Class: class(e.Class), Nominal: units(e.Nominal), Weight: units(e.Weight),
 		Cap: e.Cap.String(), Before: e.Before[:], After: e.After[:], Level: e.Level.String(),
@@ -61,7 +65,7 @@ func (s session) collect(ctx context.Context, raw []byte, need uint64, out strin
 
 // person is what people say of an agent by a signed command.
 func (p trustCommands) person(
-	c *cobra.Command, l *loosening, make func(ctx context.Context, s session, agent identity.ID, args []string) (raw []byte, need uint64, err error),
+	c *cobra.Command, l *loosening, make func(ctx context.Context, s session, agent sdk.Peer, args []string) (raw []byte, need uint64, err error),
 ) *cobra.Command {
 	c.RunE = p.connected(askTime, func(ctx context.Context, s session, args []string) error {
 		who, err := s.who(ctx, args[0])
@@ -69,9 +73,9 @@ func (p trustCommands) person(
 			return err
 		}
 		s.changes()
-		raw, need, err := make(ctx, s, who.ID, args)
+		raw, need, err := make(ctx, s, who, args)
 		if err != nil {
-			return err
+			return typed(err)
 		}
 		return advised(s.collect(ctx, raw, need, l.out), map[fault.Code]string{
 			fault.Denied: "see what it lacks, and who may say what of it: conclave trust explain " + visible(who.Name),
@@ -90,12 +94,12 @@ func (p trustCommands) endorse() *cobra.Command {
 			"bounded, an endorsement lifts a score by a third at most, and what it gives the agent lets its own word\n" +
 			"weigh more.",
 		Example: "  conclave trust endorse writer 1.5 --reason 'reviewed a week of its work'",
-	}, &l, func(_ context.Context, s session, agent identity.ID, args []string) ([]byte, uint64, error) {
+	}, &l, func(_ context.Context, s session, agent sdk.Peer, args []string) ([]byte, uint64, error) {
 		amount, err := parseUnits(args[1])
 		if err != nil {
 			return nil, 0, err
 		}
-		raw, err := s.Admin().Endorse(agent, amount, l.reason)
+		raw, err := s.Admin().Endorse(agent.ID, amount, l.reason)
 		return raw, 1, err
 	})
 }
@@ -109,7 +113,7 @@ func (p trustCommands) accuse() *cobra.Command {
 			"operators as whatever loosens. It counts for the operator too: agents that it enrols later inherit the\n" +
 			"debt.",
 		Example: "  conclave trust accuse writer --severity 2 --reason 'wrote outside its directory'",
-	}, &l, func(_ context.Context, s session, agent identity.ID, _ []string) ([]byte, uint64, error) {
+	}, &l, func(_ context.Context, s session, agent sdk.Peer, _ []string) ([]byte, uint64, error) {
 		if severity < 1 || severity > 4 {
 			return nil, 0, usage("--severity is 1 to 4")
 		}
@@ -117,7 +121,7 @@ func (p trustCommands) accuse() *cobra.Command {
 		if severity == 4 {
 			need = s.Admin().Policy().Loosen
 		}
-		raw, err := s.Admin().Accuse(agent, severity, l.reason)
+		raw, err := s.Admin().Accuse(agent.ID, severity, l.reason)
 		return raw, need, err
 	})
 	c.Flags().Uint64Var(&severity, "severity", 0, "1 to 4")
@@ -133,12 +137,12 @@ func (p trustCommands) pardon() *cobra.Command {
 			"must sign as for whatever loosens, the agent's own not among them. It stays on record; the level does\n" +
 			"not come back by it.",
 		Example: "  conclave trust pardon writer 2 --reason 'the rule was wrong' --out pardon.cmd",
-	}, &l, func(_ context.Context, s session, agent identity.ID, args []string) ([]byte, uint64, error) {
+	}, &l, func(_ context.Context, s session, agent sdk.Peer, args []string) ([]byte, uint64, error) {
 		amount, err := parseUnits(args[1])
 		if err != nil {
 			return nil, 0, err
 		}
-		raw, err := s.Admin().Pardon(agent, amount, l.reason)
+		raw, err := s.Admin().Pardon(agent.ID, amount, l.reason)
 		return raw, s.Admin().Policy().Loosen, err
 	})
 }
@@ -153,8 +157,8 @@ func (p trustCommands) signOff() *cobra.Command {
 			"need several people's sign-off: --out writes the command down for them.",
 		Example: "  conclave trust sign-off writer --reason 'a month of clean work'\n" +
 			"  conclave trust sign-off writer --renew --reason 'reviewed' --out lease.cmd",
-	}, &l, func(ctx context.Context, s session, agent identity.ID, args []string) ([]byte, uint64, error) {
-		v, err := s.Standing().Of(ctx, args[0])
+	}, &l, func(ctx context.Context, s session, agent sdk.Peer, _ []string) ([]byte, uint64, error) {
+		v, err := s.stands(ctx, agent.ID.String()) // a level that the node makes up would turn a renewal into a promotion
 		if err != nil {
 			return nil, 0, err
 		}
@@ -167,7 +171,7 @@ func (p trustCommands) signOff() *cobra.Command {
 			return nil, 0, err
 		}
 		s.say("%s: %s to %s", visible(v.Name), v.Level, level)
-		raw, err := s.Admin().SignOff(agent, level, l.reason)
+		raw, err := s.Admin().SignOff(agent.ID, level, l.reason)
 		return raw, need, err
 	})
 	c.Flags().BoolVar(&renew, "renew", false, "renew the lease of its level instead of promoting it")
@@ -227,9 +231,13 @@ func (p trustCommands) rate() *cobra.Command {
 			}
 			return p.with(c.Context(), askTime, opts, func(ctx context.Context, s session) error {
 				s.changes()
-				effect, err := s.Standing().Rate(ctx, args[0], value, reason)
+				who, err := s.who(ctx, args[0])
 				if err != nil {
 					return err
+				}
+				effect, err := s.Standing().Rate(ctx, who.ID.String(), value, reason)
+				if err != nil {
+					return typed(err)
 				}
 				return s.told(effect)
 			})
@@ -263,6 +271,12 @@ func (p trustCommands) report() *cobra.Command {
 			}
 			if r.out != "" && r.attester == "" {
 				return usage("--out needs --attester NAME, who signs the statement too")
+			}
+			if r.right && r.answer == "" {
+				return usage("what was done right has an answer: --answer FILE")
+			}
+			if err := identity.CheckCapability(r.action); err != nil {
+				return asUsage(err)
 			}
 			opts, err := acting(r.as)
 			if err != nil {
@@ -326,17 +340,22 @@ func readFile(path string, limit int64) ([]byte, error) {
 }
 
 func (s session) report(ctx context.Context, o standing.Outcome, out string) error {
+	who, err := s.who(ctx, o.Agent)
+	if err != nil {
+		return err
+	}
+	o.Agent = who.ID.String()
 	s.changes()
 	if out == "" {
 		effect, err := s.Standing().Report(ctx, o)
 		if err != nil {
-			return err
+			return typed(err)
 		}
 		return s.told(effect)
 	}
 	raw, err := s.Standing().Draft(ctx, o)
 	if err != nil {
-		return err
+		return typed(err)
 	}
 	if err := datadir.WritePrivate(out, raw); err != nil {
 		return err
