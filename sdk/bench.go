@@ -37,6 +37,9 @@ func (n bench) Who(ctx context.Context, nameOrKey string) (standing.Party, error
 func (n bench) Standing(ctx context.Context, id ID) (standing.View, error) {
 	var s control.Account
 	err := n.link.ask(ctx, control.OpStanding, control.Who{ID: id}, &s)
+	if err == nil && s.ID != id {
+		return standing.View{}, errForm
+	}
 	return standing.View(s), err
 }
 

@@ -79,8 +79,8 @@ var (
 const maxProven = trust.MaxEvidenceLife / 2
 
 // Prove implements [standing.Bench]. It verifies both credentials by what the realm says now, both signatures, that the
-// answer is to the request, that the contents are what was signed, and that it was not long ago: the ledger remembers for
-// [trust.MaxEvidenceLife] which requests it has counted.
+// answer is to the request and answers all of it, that the contents are what was signed, and that it was not long ago: the
+// ledger remembers for [trust.MaxEvidenceLife] which requests it has counted.
 func (n bench) Prove(ctx context.Context, author ID, p standing.Parts) (standing.Proof, error) {
 	asking, err := n.credential(ctx, author, p.Asking)
 	if err != nil {
@@ -97,12 +97,18 @@ func (n bench) Prove(ctx context.Context, author ID, p standing.Parts) (standing
 	if e.Purpose != envelope.Request || e.To != envelope.ToProcess(p.Agent, asked.ID()) {
 		return standing.Proof{}, errUnproven
 	}
-	if n.link.now()-e.Issued > maxProven {
+	switch now := n.link.now(); {
+	case now-e.Issued > maxProven:
 		return standing.Proof{}, errLongAgo
+	case e.Issued > now+identity.Skew:
+		return standing.Proof{}, errUnproven
 	}
 	var content requestContent
 	if err := wire.Decode(p.Request.Content, &content); err != nil {
 		return standing.Proof{}, err
+	}
+	if content.Window != (windowContent{}) { // one item of a stream is not its answer
+		return standing.Proof{}, errUnproven
 	}
 	proof := standing.Proof{Request: request, Capability: content.Capability, Content: content.Body}
 	if !p.Answered {
@@ -123,6 +129,9 @@ func (n bench) Prove(ctx context.Context, author ID, p standing.Parts) (standing
 	var f faultContent
 	if err := wire.Decode(p.Answer.Content, &f); err != nil || f.Code == "" {
 		return standing.Proof{}, errForm
+	}
+	if f.Unhandled != 0 { // nothing was done, so nothing ended
+		return standing.Proof{}, errUnproven
 	}
 	proof.Failure = fault.New(f.Code, f.Message)
 	return proof, nil

@@ -40,7 +40,7 @@ func connect(ctx context.Context, in string) (*sdk.Agent, error) {
 	return person, nil
 }
 
-var errUsage = errors.New("usage: ladder [flags] [FILE]...")
+var errUsage = errors.New("usage: ladder [flags] [FILE ...]")
 
 // parse reads the command line.
 func (p *program) parse(args []string, stdin io.Reader, help io.Writer) error {

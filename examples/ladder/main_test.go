@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"io"
@@ -12,9 +13,12 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/sdk"
 	"github.com/seed-3e86d5b2/conclave/sdk/code"
 	"github.com/seed-3e86d5b2/conclave/sdk/sdktest"
+	"github.com/seed-3e86d5b2/conclave/sdk/standing"
+	"github.com/seed-3e86d5b2/conclave/trust"
 )
 
 // screen is what the program prints. It is safe for concurrent use.
@@ -107,4 +111,69 @@ func TestCommandLine(t *testing.T) {
 	if _, err := read([]string{file + "x"}); exitCode(err) != 1 {
 		t.Errorf("a missing file: %v", err)
 	}
+}
+
+// An auditor signs nothing that it has not seen: no answer, another capability, another one's job or answer.
+func TestAttackTheAuditor(t *testing.T) {
+	steady, sloppy, customer, other := id(t), id(t), id(t), id(t)
+	a := newAuditor()
+	good, next := job{Number: 1, For: "steady", Text: "b\na\n"}, job{Number: 3, For: "steady", Text: "c\nb\n"}
+	heard := errors.Join(hear(a, a.jobs, customer, good), hear(a, a.jobs, customer, next), hear(a, a.jobs, other, next),
+		hear(a, a.dones, steady, work(good)), hear(a, a.dones, steady, work(next)))
+	if heard != nil {
+		t.Fatal(heard)
+	}
+	digest := func(content any) sdk.Digest {
+		d, err := digestOf(content)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	text := func(content any) []byte {
+		b, err := json.Marshal(content)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	told := standing.Claim{
+		Subject:  standing.Party{ID: steady, Name: "steady"},
+		Evidence: trust.Evidence{Author: customer, Subject: steady, Request: digest(good), Result: digest(work(good))},
+	}
+	called := standing.Claim{Called: true, Capability: "file.sort", Request: text(good), Answered: true, Answer: text(work(good))}
+	for name, c := range map[string]standing.Claim{"by topic": told, "by call": called} {
+		if ok, err := a.attest(t.Context(), c); err != nil || !ok {
+			t.Fatalf("honest, %s: %t %v", name, ok, err)
+		}
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, c := range map[string]struct {
+		of     standing.Claim
+		change func(c *standing.Claim)
+	}{
+		"no answer":          {called, func(c *standing.Claim) { c.Answered, c.Answer = false, nil }},
+		"a refusal":          {called, func(c *standing.Claim) { c.Failure, c.Answer = errNotRefused, nil }},
+		"another capability": {called, func(c *standing.Claim) { c.Capability = "file.hash" }},
+		"the other's answer": {told, func(c *standing.Claim) { c.Subject.Name, c.Subject.ID, c.Evidence.Subject = "sloppy", sloppy, sloppy }},
+		"another job":        {told, func(c *standing.Claim) { c.Evidence.Request = digest(next) }},
+		"another's job":      {told, func(c *standing.Claim) { c.Evidence.Author = other }},
+		"nothing answered":   {told, func(c *standing.Claim) { c.Evidence.Result = sdk.Digest{} }},
+	} {
+		claim := c.of
+		c.change(&claim)
+		if ok, err := a.attest(ended, claim); err == nil || ok {
+			t.Errorf("%s: a verdict, %t", name, ok)
+		}
+	}
+}
+
+func id(t *testing.T) sdk.ID {
+	t.Helper()
+	s, _, err := identity.GenerateSigner(identity.Agent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.ID()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
@@ -29,7 +30,9 @@ type Claim struct {
 	Subject  Party          // whose work it is, as the nodes vouch for it
 	Evidence trust.Evidence // what the author says
 
-	// Of a call, what its two sides have signed; nothing of it is the author's word alone. That no answer came is.
+	// Of a call, what its two sides have signed; nothing of it is the author's word alone. That no answer came is: who
+	// attests a failure because of that, or where nothing was Called, signs what the author says. A Failure is not always
+	// the agent's: an author may ask what has to be refused.
 	Called     bool
 	Capability string
 	Request    []byte
@@ -47,8 +50,9 @@ var errAttester = fault.New(fault.Denied, "standing: this agent does not attest 
 // the statement; where not, it only says so. An error goes to the author, with its code, and nothing is signed.
 //
 // kinds are the kinds of action, or patterns of them, that fn can judge; all where none are given. The kind says in which class
-// the work counts and is the author's word, like Detail: fn must make sure that the work was of that kind. Errors: denied where
-// the agent was not granted the capability.
+// the work counts and is the author's word, like Detail: fn must make sure that the work was of that kind. Calls are of the last
+// 12 hours. Of other work fn must know itself who did it for whom, and refuse what is as old: the ledger forgets after a day
+// which requests it has counted. Errors: denied where the agent was not granted the capability.
 func (b Box) Attest(fn func(ctx context.Context, c Claim) (ok bool, err error), kinds ...string) error {
 	if len(kinds) == 0 {
 		kinds = []string{"*"}
@@ -96,9 +100,28 @@ func (b Box) read(ctx context.Context, from Party, content []byte) (Claim, []byt
 	return claim, in.Statement, b.prove(ctx, &claim, *in.Parts)
 }
 
+var errLater = fault.New(fault.Denied, "standing: the statement is good for longer than an hour").
+	WithHint("draft it anew, and have it attested and handed in within an hour")
+
+// soon refuses statements that are over, and those that could be handed in later than an hour from now: the ledger forgets
+// after [trust.MaxEvidenceLife] which requests it has counted, and one call would count again.
+func soon(e trust.Evidence) error {
+	now := time.Now().UnixMilli()
+	if err := identity.CheckTime(e.Issued, e.Expires, now); err != nil {
+		return fmt.Errorf("standing: the statement: %w", err)
+	}
+	if e.Expires > now+evidenceLife.Milliseconds()+identity.Skew {
+		return errLater
+	}
+	return nil
+}
+
 // mine refuses claims that this agent's signature is of no use for.
 func (b Box) mine(ctx context.Context, claim *Claim) error {
 	e, me := claim.Evidence, b.known().Signer.ID()
+	if err := soon(e); err != nil {
+		return err
+	}
 	if e.Act != trust.Outcome || e.Author != claim.Author.ID || e.Attester != me {
 		return fmt.Errorf("%w: it names others", errAttester)
 	}

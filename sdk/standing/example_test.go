@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/seed-3e86d5b2/conclave/sdk"
+	"github.com/seed-3e86d5b2/conclave/sdk/code"
 	"github.com/seed-3e86d5b2/conclave/sdk/sdktest"
 	"github.com/seed-3e86d5b2/conclave/sdk/standing"
 	"github.com/seed-3e86d5b2/conclave/trust"
@@ -22,7 +23,10 @@ func hash(_ context.Context, d *sdk.Delivery) ([]byte, error) {
 // again attests by doing the work again.
 func again(_ context.Context, c standing.Claim) (bool, error) {
 	sum := sha256.Sum256(c.Request)
-	return c.Answered && bytes.Equal(c.Answer, sum[:]), nil
+	if c.Capability != "file.hash" || !c.Answered || c.Failure != nil {
+		return false, sdk.Errorf(code.NotFound, "no answer to check")
+	}
+	return bytes.Equal(c.Answer, sum[:]), nil
 }
 
 // ask has the work done and reports how it ended.

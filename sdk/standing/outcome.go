@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/seed-3e86d5b2/conclave/identity"
 	"github.com/seed-3e86d5b2/conclave/internal/fault"
@@ -59,9 +60,13 @@ func (b Box) Report(ctx context.Context, o Outcome) (trust.Effect, error) {
 	if err != nil {
 		return trust.Effect{}, err
 	}
-	for _, a := range attesters[:min(len(attesters), attempts)] {
+	attesters = attesters[:min(len(attesters), attempts)]
+	for i, a := range attesters {
 		var statement []byte
-		if statement, err = b.have(unfollowed(ctx), e, a.ID, o.Exchange); err == nil {
+		within, cancel := share(unfollowed(ctx), len(attesters)-i)
+		statement, err = b.have(within, e, a.ID, o.Exchange)
+		cancel()
+		if err == nil {
 			return b.Submit(ctx, statement)
 		}
 		switch fault.CodeOf(err) {
@@ -71,6 +76,15 @@ func (b Box) Report(ctx context.Context, o Outcome) (trust.Effect, error) {
 		}
 	}
 	return trust.Effect{}, err
+}
+
+// share returns a context for the next of so many who may be asked: one that never answers leaves time for the others.
+func share(ctx context.Context, of int) (context.Context, context.CancelFunc) {
+	end, some := ctx.Deadline()
+	if !some {
+		return context.WithCancel(ctx) // each call has a time of its own
+	}
+	return context.WithTimeout(ctx, time.Until(end)/time.Duration(of))
 }
 
 // Draft signs the statement of an outcome for an attester who is not on the bus, as people are not: [Box.Countersign] by the
@@ -89,6 +103,7 @@ func (b Box) Draft(ctx context.Context, o Outcome) ([]byte, error) {
 }
 
 // Countersign attests an outcome that another principal has drafted, naming this one. Whoever calls it has checked the work.
+// Errors: denied for a statement that could be handed in later than an hour from now; expired.
 func (b Box) Countersign(statement []byte) ([]byte, error) {
 	k := b.known()
 	c, err := wire.ParseCosigned[trust.Evidence](statement, wire.MaxStatement)
@@ -97,6 +112,9 @@ func (b Box) Countersign(statement []byte) ([]byte, error) {
 	}
 	if c.Claim.Act != trust.Outcome || c.Claim.Attester != k.Signer.ID() {
 		return nil, fmt.Errorf("%w: it names another attester", trust.ErrNoParty)
+	}
+	if err := soon(c.Claim); err != nil {
+		return nil, err
 	}
 	return identity.AddTo[trust.Evidence](k.Signer, k.Realm, statement)
 }

@@ -12,8 +12,11 @@
 // The attester is another agent, whom its operator has granted "conclave.attest":
 //
 //	err := agent.Standing().Attest(func(ctx context.Context, c standing.Claim) (bool, error) {
+//		if c.Capability != "file.hash" || !c.Answered || c.Failure != nil {
+//			return false, sdk.Errorf(code.NotFound, "no answer to check") // "wrong" would be the author's word alone
+//		}
 //		return bytes.Equal(c.Answer, hashOf(c.Request)), nil // c.Request and c.Answer are what both sides have signed
-//	})
+//	}, "file.hash")
 //
 // The realm's ledger counts the statement that both have signed, once, and moves the agent's score and its level by it.
 // A [Box], which sdk.Agent.Standing returns, also rates, raises alarms, and shows where an agent stands. What people do
