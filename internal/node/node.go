@@ -161,7 +161,7 @@ func (n *Node) registrarConfig() registrar.Config {
 		Keeper: keptFile(filepath.Join(n.config.Dir, "head.cbor")), Trail: n.trail, Address: n.Addr,
 		Monitor: n.MetricsAddr, Meter: n.meter, Version: n.config.Version,
 		Logger: n.config.Logger.With("part", "registrar"), OpenLog: n.openLog,
-		Kept: tighteningsFile(filepath.Join(n.config.Dir, "tightenings.cbor")),
+		Kept: tighteningsFile(filepath.Join(n.config.Dir, "tightenings.cbor")), Gate: n.contents.gate,
 	}
 	if n.cluster != nil {
 		c.Peers, c.Cluster, c.Seats = n.cluster, overview{n.cluster}, keptFile(filepath.Join(n.config.Dir, seatFile))

@@ -20,6 +20,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/internal/registrar"
 	"github.com/seed-3e86d5b2/conclave/internal/wire"
 	"github.com/seed-3e86d5b2/conclave/policy"
+	"github.com/seed-3e86d5b2/conclave/policy/cedar"
 	"github.com/seed-3e86d5b2/conclave/policy/policyfile"
 )
 
@@ -37,6 +38,7 @@ type Settings struct {
 	Cluster   string `yaml:"cluster,omitempty"`   // host:port for other nodes; empty: the node stays alone
 	Routes    string `yaml:"routes,omitempty"`    // host:port for other brokers; empty: cluster's host and its next port
 	Advertise string `yaml:"advertise,omitempty"` // host that others reach, where cluster listens on all addresses
+	Cedar     string `yaml:"cedar,omitempty"`     // file of Cedar policies that judge proposals too, private; from the data directory
 }
 
 // ErrSettings is returned when conclave.yaml is wrong.
@@ -228,6 +230,28 @@ type contents struct {
 	policy   policy.Policy
 	settings Settings
 	signer   identity.Signer
+	gate     policy.Gate // nil without a Cedar file
+}
+
+// loadGate reads the Cedar policies that the settings name. A node whose gate cannot be read does not start.
+func (c *contents) loadGate(dir string) error {
+	if c.settings.Cedar == "" {
+		return nil
+	}
+	path := c.settings.Cedar
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(dir, path)
+	}
+	text, err := datadir.ReadPrivate(path, cedar.MaxText)
+	if err != nil {
+		return fmt.Errorf("%w: cedar: %w", ErrSettings, err)
+	}
+	gate, err := cedar.New(c.settings.Cedar, text)
+	if err != nil {
+		return fmt.Errorf("%w: cedar: %w", ErrSettings, err)
+	}
+	c.gate = gate
+	return nil
 }
 
 func load(dir string) (contents, error) {
@@ -250,6 +274,9 @@ func load(dir string) (contents, error) {
 		return c, err
 	}
 	if c.settings, err = parseSettings(text); err != nil {
+		return c, err
+	}
+	if err := c.loadGate(dir); err != nil {
 		return c, err
 	}
 	if c.signer, err = agefile.Load(filepath.Join(dir, keyFile), nil); err != nil {
