@@ -64,6 +64,39 @@ func (b Ballot) Check() error {
 	return b.Voter.Check()
 }
 
+var ballotHas = wire.Labels(0, 1, 2, 3, 4, 5, 6, 8, 9)
+
+// DecodePayload reads the encoding of a ballot and refuses all else, as [wire.Decode] does.
+func (b *Ballot) DecodePayload(payload []byte) error {
+	*b = Ballot{}
+	r := wire.NewFieldReader(payload)
+	r.Fields(ballotHas, 9, func(label uint64) {
+		switch label {
+		case 0:
+			b.Version = r.Number()
+		case 1:
+			r.Fixed(b.Proposal[:])
+		case 2:
+			r.Fixed(b.Action[:])
+		case 3:
+			r.Fixed(b.Opening[:])
+		case 4:
+			r.Fixed(b.Voter[:])
+		case 5:
+			b.Vote = Vote(r.Byte())
+		case 6:
+			b.Confidence = r.Number()
+		case 7:
+			b.Reason = r.Words()
+		case 8:
+			b.Issued = r.Int()
+		case 9:
+			b.Sequence = r.Number()
+		}
+	})
+	return r.End()
+}
+
 var (
 	// ErrNotVoter is returned when somebody outside the electorate votes.
 	ErrNotVoter = fault.New(fault.Denied, "consensus: not a member of this electorate")

@@ -91,9 +91,15 @@ type Frozen struct {
 }
 
 // Freeze computes the opening's digest, once. What happens to the opening afterwards does not change what is frozen.
-func (o Opening) Freeze() Frozen {
+func (o Opening) Freeze() Frozen { return o.freeze(o.Digest()) }
+
+// FreezeRead is [Opening.Freeze] for an opening that was just read from its one encoding, which it takes instead of encoding the
+// opening again. That these are the bytes is the caller's to know: frozen from others, the opening has no ballots.
+func (o Opening) FreezeRead(encoding []byte) Frozen { return o.freeze(wire.Hash(encoding)) }
+
+func (o Opening) freeze(digest wire.Digest) Frozen {
 	o.Voters = slices.Clone(o.Voters)
-	return Frozen{opening: o, digest: o.Digest()}
+	return Frozen{opening: o, digest: digest}
 }
 
 // Digest is [Opening.Digest].

@@ -227,7 +227,7 @@ func (e *examination) ballots() error {
 		}
 		return nil
 	}
-	frozen := e.c.Opening.Freeze()
+	frozen := e.c.Opening.FreezeRead(e.opening)
 	ballots := make([]wire.Verified[consensus.Ballot], len(e.c.Ballots))
 	for i, raw := range e.c.Ballots {
 		v, err := frozen.VerifyBallot(raw, e.a.Realm)

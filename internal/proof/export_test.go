@@ -10,3 +10,16 @@ func Read(raw []byte) (c consensus.Certificate, opening, verdict []byte, opened,
 	p, err := read(raw)
 	return p.c, p.opening, p.verdict, p.opened, p.decided, err
 }
+
+// HashesAlike reports whether the verifier hashes a name, of each sort, as if it remembered none.
+func HashesAlike(v *Verifier, n []byte) bool {
+	for of := range ofSorts {
+		if v.hash(of, n) != name(n).hash() {
+			return false
+		}
+	}
+	return true
+}
+
+// NameRoom is the length of the longest name that is remembered.
+const NameRoom = nameRoom

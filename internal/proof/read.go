@@ -21,7 +21,7 @@ type parts struct {
 // stand, and nothing else. Decoding by reflection and encoding again costs as much as a signature. What it returns aliases raw.
 func read(raw []byte) (parts, error) {
 	var p parts
-	r := reader{wire.NewReader(raw)}
+	r := reader{wire.NewFieldReader(raw)}
 	r.certificate(&p)
 	if err := r.End(); err != nil {
 		return parts{}, fmt.Errorf("certificate: %w", err)
@@ -32,46 +32,18 @@ func read(raw []byte) (parts, error) {
 	return p, nil
 }
 
-// reader reads the structs that a certificate is made of. An absent field is zero, and a field of zero must be absent where
-// the struct's encoding omits it.
-type reader struct{ wire.Reader }
+// reader reads the structs that a certificate is made of. An absent field is zero.
+type reader struct{ wire.FieldReader }
 
-// has says which labels must be there.
-func has(labels ...uint64) (set uint64) {
-	for _, label := range labels {
-		set |= 1 << label
-	}
-	return set
-}
-
+// Labels that must be there.
 var (
-	certificateHas = has(0, 1, 2, 4, 5, 6, 7, 9, 10, 11)
-	openingHas     = has(1, 2, 3, 4, 5, 6, 8, 10, 11, 12, 13)
-	ruleHas        = has(1, 6, 7)
-	verdictHas     = has(1, 2, 3)
-	inclusionHas   = has(1)
-	leafHas        = has(1, 2, 4)
+	certificateHas = wire.Labels(0, 1, 2, 4, 5, 6, 7, 9, 10, 11)
+	openingHas     = wire.Labels(1, 2, 3, 4, 5, 6, 8, 10, 11, 12, 13)
+	ruleHas        = wire.Labels(1, 6, 7)
+	verdictHas     = wire.Labels(1, 2, 3)
+	inclusionHas   = wire.Labels(1)
+	leafHas        = wire.Labels(1, 2, 4)
 )
-
-// fields reads a map with labels up to most, each once, ascending, and those that it must have; field reads a label's value.
-func (r *reader) fields(must, most uint64, field func(label uint64)) {
-	var seen, least uint64
-	for range r.Map(int(most) + 1) {
-		label := r.Uint(most)
-		if r.Err() != nil {
-			return
-		}
-		if label < least {
-			r.Refuse("labels repeated or out of order")
-			return
-		}
-		seen, least = seen|1<<label, label+1
-		field(label)
-	}
-	if seen&must != must {
-		r.Refuse("a field is missing")
-	}
-}
 
 // since returns the bytes that were read since so many were left.
 func (r *reader) since(raw []byte, left int) []byte {
@@ -84,11 +56,11 @@ func (r *reader) since(raw []byte, left int) []byte {
 
 func (r *reader) certificate(p *parts) {
 	c, raw := &p.c, r.Rest()
-	r.fields(certificateHas, 17, func(label uint64) {
+	r.Fields(certificateHas, 17, func(label uint64) {
 		left := r.Len()
 		switch label {
 		case 0:
-			c.Version = r.number()
+			c.Version = r.Number()
 		case 1:
 			r.Fixed(c.Realm[:])
 		case 2:
@@ -142,7 +114,7 @@ func (r *reader) vouching(label uint64, c *consensus.Certificate) {
 }
 
 func (r *reader) opening(o *consensus.Opening) {
-	r.fields(openingHas, 15, func(label uint64) {
+	r.Fields(openingHas, 15, func(label uint64) {
 		switch label {
 		case 1:
 			r.Fixed(o.Proposal[:])
@@ -151,19 +123,19 @@ func (r *reader) opening(o *consensus.Opening) {
 		case 3:
 			r.Fixed(o.Policy[:])
 		case 4:
-			o.Class = consensus.Class(r.byte())
+			o.Class = consensus.Class(r.Byte())
 		case 5:
-			o.Level = r.number()
+			o.Level = r.Number()
 		case 6:
 			r.Fixed(o.Operator[:])
 		case 7:
-			o.Alone = r.set()
+			o.Alone = r.True()
 		case 8:
 			r.rule(&o.Rule)
 		case 9:
 			o.Voters = r.voters()
 		case 10:
-			o.Index = r.number()
+			o.Index = r.Number()
 		case 11:
 			o.Opened = r.Int()
 		case 12:
@@ -171,9 +143,9 @@ func (r *reader) opening(o *consensus.Opening) {
 		case 13:
 			r.Fixed(o.Key[:])
 		case 14:
-			o.Sum = r.above()
+			o.Sum = r.Above()
 		case 15:
-			o.Emergency = r.set()
+			o.Emergency = r.True()
 		default:
 			r.Refuse("unknown label")
 		}
@@ -181,36 +153,36 @@ func (r *reader) opening(o *consensus.Opening) {
 }
 
 func (r *reader) rule(o *consensus.Rule) {
-	r.fields(ruleHas, 14, func(label uint64) {
+	r.Fields(ruleHas, 14, func(label uint64) {
 		switch label {
 		case 1:
-			o.Approvals = r.number()
+			o.Approvals = r.Number()
 		case 2:
-			o.People = r.above()
+			o.People = r.Above()
 		case 3:
-			o.Operators = r.above()
+			o.Operators = r.Above()
 		case 4:
-			o.Share = r.above()
+			o.Share = r.Above()
 		case 5:
-			o.Own = r.set()
+			o.Own = r.True()
 		case 6:
 			o.Deadline = r.Int()
 		case 7:
 			o.Window = r.Int()
 		case 8:
-			o.Families = r.above()
+			o.Families = r.Above()
 		case 9:
-			o.OperatorCap = r.above()
+			o.OperatorCap = r.Above()
 		case 10:
-			o.FamilyCap = r.above()
+			o.FamilyCap = r.Above()
 		case 11:
-			o.Faults = r.above()
+			o.Faults = r.Above()
 		case 12:
-			o.Confidence = r.above()
+			o.Confidence = r.Above()
 		case 13:
-			o.Stewards = r.above()
+			o.Stewards = r.Above()
 		case 14:
-			o.Commit = r.time()
+			o.Commit = r.NonZero()
 		default:
 			r.Refuse("unknown label")
 		}
@@ -218,7 +190,7 @@ func (r *reader) rule(o *consensus.Rule) {
 }
 
 func (r *reader) voters() []consensus.Voter {
-	voters := make([]consensus.Voter, r.some())
+	voters := make([]consensus.Voter, r.Some())
 	for i := range voters {
 		if r.Err() != nil {
 			return nil
@@ -235,24 +207,24 @@ func (r *reader) voter(v *consensus.Voter) {
 	r.Fixed(v.ID[:])
 	r.Fixed(v.Key[:])
 	r.Fixed(v.Operator[:])
-	v.Level, v.Weight = r.number(), r.number()
+	v.Level, v.Weight = r.Number(), r.Number()
 	v.Family = string(r.Text())
-	v.Calibration, v.Silenced = r.number(), r.Bool()
+	v.Calibration, v.Silenced = r.Number(), r.Bool()
 }
 
 func (r *reader) verdict(v *consensus.Verdict) {
-	r.fields(verdictHas, 5, func(label uint64) {
+	r.Fields(verdictHas, 5, func(label uint64) {
 		switch label {
 		case 1:
 			r.Fixed(v.Proposal[:])
 		case 2:
-			v.State = consensus.State(r.byte())
+			v.State = consensus.State(r.Byte())
 		case 3:
 			v.At = r.Int()
 		case 4:
-			v.Until = r.time()
+			v.Until = r.NonZero()
 		case 5:
-			v.From = r.time()
+			v.From = r.NonZero()
 		default:
 			r.Refuse("unknown label")
 		}
@@ -260,12 +232,12 @@ func (r *reader) verdict(v *consensus.Verdict) {
 }
 
 func (r *reader) inclusion(i *audit.Inclusion) {
-	r.fields(inclusionHas, 2, func(label uint64) {
+	r.Fields(inclusionHas, 2, func(label uint64) {
 		switch label {
 		case 1:
 			r.leaf(&i.Leaf)
 		case 2:
-			i.Path = make([]merkle.Hash, r.some())
+			i.Path = make([]merkle.Hash, r.Some())
 			for at := range i.Path {
 				r.Fixed(i.Path[at][:])
 			}
@@ -276,16 +248,14 @@ func (r *reader) inclusion(i *audit.Inclusion) {
 }
 
 func (r *reader) leaf(l *audit.Leaf) {
-	r.fields(leafHas, 4, func(label uint64) {
+	r.Fields(leafHas, 4, func(label uint64) {
 		switch label {
 		case 1:
-			l.Index = r.number()
+			l.Index = r.Number()
 		case 2:
 			r.Fixed(l.Command[:])
 		case 3:
-			if l.Verdict = fault.Code(r.Text()); l.Verdict == "" {
-				r.Refuse("an empty field")
-			}
+			l.Verdict = fault.Code(r.Words())
 		case 4:
 			r.Fixed(l.Result[:])
 		default:
@@ -294,49 +264,9 @@ func (r *reader) leaf(l *audit.Leaf) {
 	})
 }
 
-func (r *reader) number() uint64 { return r.Uint(1<<64 - 1) }
-
-func (r *reader) byte() byte { return byte(r.Uint(1<<8 - 1)) }
-
-// above reads a number that would be absent if it were 0.
-func (r *reader) above() uint64 {
-	n := r.number()
-	if n == 0 {
-		r.Refuse("an empty field")
-	}
-	return n
-}
-
-// time reads a signed number that would be absent if it were 0.
-func (r *reader) time() int64 {
-	n := r.Int()
-	if n == 0 {
-		r.Refuse("an empty field")
-	}
-	return n
-}
-
-// set reads a truth that would be absent if it were false.
-func (r *reader) set() bool {
-	if !r.Bool() {
-		r.Refuse("an empty field")
-	}
-	return true
-}
-
-// some reads what stands before the elements of an array, of which there is at least one, and none of no bytes.
-func (r *reader) some() int {
-	n := r.Array(wire.MaxItems)
-	if n == 0 || n > r.Len() {
-		r.Refuse("no elements, or fewer")
-		return 0
-	}
-	return n
-}
-
 // list reads an array of byte strings.
 func (r *reader) list() [][]byte {
-	list := make([][]byte, r.some())
+	list := make([][]byte, r.Some())
 	for i := range list {
 		list[i] = r.Bytes()
 	}

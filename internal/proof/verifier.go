@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"sync"
+	"sync/atomic"
 
 	"github.com/seed-3e86d5b2/conclave/audit"
 	"github.com/seed-3e86d5b2/conclave/identity"
@@ -23,6 +24,34 @@ type Verifier struct {
 	enrolments  memory[invited]
 	electorates memory[struct{}]
 	rooms       sync.Pool // of *name, each in one check's use
+	lately      [ofSorts]atomic.Pointer[hashed]
+}
+
+// What a name is of, where most certificates name the same.
+const (
+	ofChain = iota
+	ofPolicies
+	ofElectorate
+	ofSorts
+)
+
+// hashed is a name and its hash.
+type hashed struct {
+	name name
+	hash wire.Digest
+}
+
+// hash returns the hash of a name: from memory, if it is byte for byte what was hashed last for the same.
+func (v *Verifier) hash(of int, n name) wire.Digest {
+	if len(n) > nameRoom {
+		return n.hash()
+	}
+	last := v.lately[of].Load()
+	if last == nil || !bytes.Equal(last.name, n) {
+		last = &hashed{name: bytes.Clone(n), hash: n.hash()}
+		v.lately[of].Store(last)
+	}
+	return last.hash
 }
 
 // NewVerifier returns a Verifier that remembers the last 64 chains and heads, and 4096 enrolments and electorates.
@@ -106,7 +135,7 @@ func (e *examination) named() name { return (*e.room)[:0] }
 // chain names what the roster is read from.
 func (e *examination) chain() wire.Digest {
 	if e.chainID.IsZero() {
-		e.chainID = e.named().bytes(e.c.Realm[:]).bytes(e.c.Genesis).list(e.c.Rosters).hash()
+		e.chainID = e.known.hash(ofChain, e.named().bytes(e.c.Realm[:]).bytes(e.c.Genesis).list(e.c.Rosters))
 	}
 	return e.chainID
 }
@@ -119,7 +148,7 @@ func (e *examination) governing() wire.Digest {
 		if len(e.c.Policies) > 0 {
 			n = n.list(e.c.Operators).list(e.c.Keys)
 		}
-		e.governingID = n.hash()
+		e.governingID = e.known.hash(ofPolicies, n)
 	}
 	return e.governingID
 }
@@ -143,7 +172,7 @@ func (e *examination) electorate() wire.Digest {
 		v := &o.Voters[i]
 		n = n.bytes(v.ID[:]).bytes(v.Operator[:]).bytes(v.Key[:]).number(v.Level)
 	}
-	return n.hash()
+	return e.known.hash(ofElectorate, n)
 }
 
 // recall returns what a memory has by a name, or else what find finds, and keeps that.

@@ -27,5 +27,8 @@ const (
 	Evidence   Kind = "evidence"
 )
 
+// What a kind's media type begins and ends with.
+const typBegin, typEnd = "application/conclave-", "+cbor"
+
 // Typ returns the media type that stands in the protected header (RFC 9596).
-func (k Kind) Typ() string { return "application/conclave-" + string(k) + "+cbor" }
+func (k Kind) Typ() string { return typBegin + string(k) + typEnd }

@@ -65,15 +65,23 @@ const algEd25519 = -19
 // tagSign1 is the one-byte encoding of CBOR tag 18, COSE_Sign1.
 const tagSign1 = 0xd2
 
-// protected returns the protected header: the map {1: algEd25519, 16: Typ}.
-func protected(kind Kind) []byte {
-	b := AppendInt(append(AppendMapHead(make([]byte, 0, 64), 2), 1), algEd25519)
-	return AppendText(append(b, 16), kind.Typ())
+// headerRoom holds the protected header of every kind there is.
+const headerRoom = 64
+
+// protected returns the protected header.
+func protected(kind Kind) []byte { return appendHeader(make([]byte, 0, headerRoom), kind) }
+
+// appendHeader appends the protected header: the map {1: algEd25519, 16: Typ}.
+func appendHeader(dst []byte, kind Kind) []byte {
+	dst = AppendInt(append(AppendMapHead(dst, 2), 1), algEd25519)
+	dst = appendHead(append(dst, 16), majorText, uint64(len(typBegin)+len(kind)+len(typEnd)))
+	return append(append(append(dst, typBegin...), kind...), typEnd...)
 }
 
 // appendProtected appends the protected header as a byte string.
 func appendProtected(dst []byte, kind Kind) []byte {
-	header := protected(kind)
+	var room [headerRoom]byte
+	header := appendHeader(room[:0], kind)
 	return append(AppendBytesHead(dst, len(header)), header...)
 }
 
@@ -238,7 +246,8 @@ func Parse[T Statement](raw []byte, limit int) (Claimed[T], error) {
 
 func decodeClaim[T Statement](header, payload []byte) (T, error) {
 	var claim T
-	if !bytes.Equal(header, protected(claim.Kind())) {
+	var room [headerRoom]byte
+	if !bytes.Equal(header, appendHeader(room[:0], claim.Kind())) {
 		return claim, fmt.Errorf("%w: expected %s", ErrWrongKind, claim.Kind().Typ())
 	}
 	if err := decodePayload(payload, &claim); err != nil {
