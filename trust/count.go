@@ -260,18 +260,25 @@ func (c *count) endorsement() {
 	c.to.fund(&c.params, c.Effect.Weight)
 }
 
+// What violations weigh together, and what those before make of one, at most. No score tells more apart; but people can pardon
+// so much, and it fades in years: whoever accuses ten thousand times ruins nobody for ever.
+const (
+	heaviest   = 1000 * Unit
+	inveterate = 32 * Unit
+)
+
 // violation counts a broken rule: the more there were of late, the more it weighs.
 func (c *count) violation() {
 	if c.Severity < 1 || c.Severity > 4 {
 		return
 	}
 	nominal := c.params.Severities[c.Severity-1]
-	w := part(nominal, plus(Unit, c.to.Recidivism), Unit)
-	c.to.Violations = plus(c.to.Violations, w)
-	c.to.Recidivism = plus(c.to.Recidivism, Unit)
-	c.to.Own = plus(c.to.Own, w)
+	w := min(part(nominal, plus(Unit, c.to.Recidivism), Unit), heaviest)
+	c.to.Violations = min(plus(c.to.Violations, w), heaviest)
+	c.to.Recidivism = min(plus(c.to.Recidivism, Unit), inveterate)
+	c.to.Own = min(plus(c.to.Own, w), heaviest)
 	o := c.operator(c.to.Operator)
-	o.Debt = plus(o.Debt, w)
+	o.Debt = min(plus(o.Debt, w), heaviest)
 	o.Severity[c.Severity-1], c.to.Climb.Severity[c.Severity-1] = c.now, c.now
 	c.Effect.Nominal, c.Effect.Weight = -nominal, -w
 }

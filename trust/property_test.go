@@ -286,7 +286,7 @@ func TestExtremeAmountsSaturate(t *testing.T) {
 		b.Apply(violated(4), now)
 	}
 	a := account(t, b, 0)
-	if a.Violations != 1<<48 || a.Own != 1<<48 {
+	if a.Violations != 1000*unit || a.Own != 1000*unit || a.Recidivism != 32*unit {
 		t.Fatalf("%+v", a)
 	}
 	for n := range 2 {
@@ -294,7 +294,7 @@ func TestExtremeAmountsSaturate(t *testing.T) {
 	}
 	b.Open(agent(2), operator(0), identity.Observer, now)
 	checkScores(t, b, agent(2))
-	if s := b.Scores(agent(2), now)[0]; s.Debt != 1<<48 || s.Integrity != 0 {
+	if s := b.Scores(agent(2), now)[0]; s.Debt != 1000*unit || s.Integrity != 0 {
 		t.Fatalf("%+v", s)
 	}
 	if restored(t, b).Operators()[0] != operator(0) {

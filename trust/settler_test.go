@@ -109,3 +109,40 @@ func TestLeasesEndWithTheLaddersLease(t *testing.T) {
 		}
 	}
 }
+
+// However often somebody accuses an agent, people can undo it: what violations weigh ends somewhere.
+func TestAccusationsWithoutEndCanBePardoned(t *testing.T) {
+	c := newClimber(t, identity.Journeyer)
+	operator := principal(identity.Operator, 10)
+	accuse := func(n int) (last trust.Effect) {
+		for range n {
+			last = c.Apply(trust.Event{
+				Act: trust.Violation, Subject: c.id, By: principal(identity.Operator, 20), Rooted: true, Severity: 3,
+			}, c.now)
+		}
+		return last
+	}
+	pardons := func() (n int) {
+		for c.Debt(operator, c.now) > 0 {
+			c.Apply(trust.Event{Act: trust.Pardon, Subject: c.id, By: operator, Rooted: true, Amount: trust.MaxPardon}, c.now)
+			n++
+		}
+		return n
+	}
+	if e := accuse(1); e.Weight != -trust.Defaults().Severities[2] || pardons() != 1 {
+		t.Fatalf("%+v", e)
+	}
+	if e := accuse(10_000); e.After != [trust.Classes]uint64{} {
+		t.Errorf("%+v", e)
+	}
+	a, _ := c.Account(c.id)
+	if n := pardons(); n > 32 {
+		t.Errorf("%d pardons for %d", n, a.Violations)
+	}
+	if a, _ = c.Account(c.id); a.Violations != 0 || a.Own != 0 {
+		t.Errorf("%+v", a)
+	}
+	if e := accuse(1); e.Weight < -33*trust.Defaults().Severities[2] {
+		t.Errorf("the next one: %d", e.Weight)
+	}
+}

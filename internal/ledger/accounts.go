@@ -66,7 +66,8 @@ func (r *reckoner) restore() error {
 	}
 	r.stored = nil
 	agents := 0
-	for _, m := range s.members {
+	for _, id := range sortedKeys(s.members, identity.ID.Compare) { // in order: whoever is known comes to the end of the list
+		m := s.members[id]
 		if m.ID.Role() != identity.Agent {
 			continue
 		}

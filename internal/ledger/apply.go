@@ -240,6 +240,11 @@ var comparing = []registry.Type{
 var ErrUnknownType = fault.New(fault.Version, "ledger: unknown type of command")
 
 func (s *state) execute(o *order) (any, error) {
+	if d := doors[o.Type]; d.feature >= registry.TrustFeature { // first: builds that do not know the type do not look at its form
+		if err := s.speaks(o.Type, d.feature); err != nil {
+			return nil, err
+		}
+	}
 	d, err := doorOf(o)
 	if err != nil {
 		return nil, err

@@ -96,7 +96,8 @@ func (s *state) signedOff(o *order, m *Member, to identity.Level) error {
 }
 
 // signOff returns how many operators sign for a level, and how many of them are not the agent's own. Where the level votes or
-// decides anything alone, certificates prove it by signatures, and nothing else: so these are as many as loosen, at least.
+// decides anything alone, certificates prove it by signatures, and nothing else: so these are as many as loosen, at least. As many
+// bring back who was silenced, or its operator could undo alone what another has done.
 func (s *state) signOff(to identity.Level) (people, foreign uint64) {
 	ladder := s.policy.Ladder()
 	if to < 1 || int(to) > len(ladder) {
@@ -104,7 +105,7 @@ func (s *state) signOff(to identity.Level) (people, foreign uint64) {
 	}
 	rung := ladder[to-1]
 	people, foreign = max(rung.People, 1), rung.Foreign
-	if s.policy.Rights(to).Weight > 0 || s.policy.Alone(to, 0) {
+	if to == identity.Observer || s.policy.Rights(to).Weight > 0 || s.policy.Alone(to, 0) {
 		people = max(people, s.policy.Loosen)
 	}
 	return people, foreign

@@ -67,6 +67,11 @@ func replacement(s *state, o *order) (policy.Policy, error) {
 	}
 	next, err := policy.Parse(body.Policy)
 	if err != nil {
+		var refused policy.Policy
+		if s.feature < registry.TrustFeature && len(body.Policy) <= policy.MaxSize &&
+			wire.Decode(body.Policy, &refused) == nil && refused.Extended() { // builds before that cannot read it, to find what is wrong
+			err = fmt.Errorf("policy: %w: how evidence is reckoned", errTooNew)
+		}
 		return policy.Policy{}, err
 	}
 	if next.Extended() && s.feature < registry.TrustFeature {

@@ -276,8 +276,8 @@ func (r *reckoner) settled(o *order, d *Decision, b consensus.Ballot, right bool
 		return nil
 	}
 	event := trust.Event{
-		Act: trust.Settled, Subject: b.Voter, Rooted: true, Class: uint8(min(d.Opening.Class, consensus.R3)),
-		Value: int64(errorOf(b, right) / 1000), Index: o.leaf.Index,
+		Act: trust.Settled, Subject: b.Voter, By: o.Author, Operator: o.Author, Rooted: true, Index: o.leaf.Index,
+		Class: uint8(min(d.Opening.Class, consensus.R3)), Value: int64(errorOf(b, right) / 1000),
 	}
 	r.book.Apply(event, r.state.now)
 	return r.consequences(o, m, event)

@@ -170,7 +170,10 @@ func equivocate(s *state, o *order) (any, error) {
 	}
 	d.Contradicted = append(d.Contradicted, id)
 	voter, _ := d.Opening.Voter(id)
-	signed := m.Key == voter.Key || d.Verdict.State == consensus.Open
+	signed := m.Key == voter.Key
+	if s.feature >= registry.TrustFeature { // below, as older builds see it
+		signed = signed || d.Verdict.State == consensus.Open
+	}
 	if signed && m.Status == trust.Active && (id.Role() == identity.Agent || !lastOperators(s, m)) {
 		m.Status, m.StatusAt = trust.Quarantined, s.now
 		m.Reason = fmt.Sprintf("equivocation in decision %s", d.ID)
