@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/seed-3e86d5b2/conclave/internal/proof"
 	"github.com/seed-3e86d5b2/conclave/internal/spent"
 )
 
@@ -84,7 +85,9 @@ func assemble(o options, as known) *Agent {
 	a.service.reserved = map[string]HandlerFunc{blobCapability: a.streams.serving(a.shelf.serve)}
 	a.reading = &reading{link: a.link}
 	a.levels.crew, a.levels.why = a.crew, bench{lent{a.link}, a}.why
-	a.docket = &docket{link: a.link, sealing: &sealing{link: a.link, pursued: map[Digest]*pursuit{}}}
+	a.docket = &docket{
+		link: a.link, sealing: &sealing{link: a.link, pursued: map[Digest]*pursuit{}}, known: proof.NewVerifier(),
+	}
 	a.executor = &executor{link: a.link, docket: a.docket, executing: map[spent.Use]bool{}}
 	a.link.dial = func(ctx context.Context) (*session, error) { return openSession(ctx, a) }
 	a.link.moved = a.reading.resubscribe

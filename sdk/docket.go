@@ -22,6 +22,7 @@ type docket struct {
 	link    *link
 	sealing *sealing
 	asked   polled // open decisions that voter functions were asked about, or that this agent has no vote on
+	known   *proof.Verifier
 
 	mu     sync.Mutex
 	voters []balloting
@@ -98,7 +99,7 @@ func (k *docket) fetch(ctx context.Context, id Digest) (fetched, error) {
 	in := control.DecisionID{Prefix: id[:]}
 	err := vouched(ctx, k.link, nil, control.OpCertificate, in, func(c control.Certificate, l lore) error {
 		trusted := proof.Trust{Realm: k.link.realm, Roster: l.authority.Number}
-		certificate, _, err := proof.ParseCertificate(c.Certificate, trusted)
+		certificate, _, err := k.known.Parse(c.Certificate, trusted)
 		if err != nil {
 			return byOthers(err)
 		}

@@ -247,12 +247,19 @@ func (p *pursuit) run() {
 		}
 		select {
 		case <-news:
+			if p.over() && sleep(link.crew.ctx, forgetAfter) != nil {
+				return
+			}
 		case <-time.After(wait):
 		case <-link.crew.ctx.Done():
 			return
 		}
 	}
 }
+
+// forgetAfter is how long after news of a decision a process whose ballot is revealed asks whether it has ended: nobody
+// waits for that, each ballot that others reveal is news, and those who wait for the outcome ask in the same moment.
+const forgetAfter = 100 * time.Millisecond
 
 // over reports whether nothing is left to reveal.
 func (p *pursuit) over() bool {
@@ -286,7 +293,10 @@ func (p *pursuit) step() (ended bool) {
 		return false
 	}
 	state, err := p.reveal(ctx)
-	return err == nil && state != consensus.Open || p.over() && p.ended(ctx)
+	if err == nil {
+		return state != consensus.Open // as the answer says; news says when that changes
+	}
+	return p.over() && p.ended(ctx)
 }
 
 // ended reports whether the registry says that nobody votes on the decision any more: what was signed may be forgotten.

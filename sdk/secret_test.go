@@ -178,6 +178,50 @@ func TestSecretBallotsAreShownAfterTheEnd(t *testing.T) {
 	}, sdktest.Standard(3))
 }
 
+// Who has revealed its ballot asks once whether the decision has ended, not for each ballot of the others, and then forgets it.
+func TestWhoHasRevealedAsksOnce(t *testing.T) {
+	in(t, func(t *testing.T, realm *sdktest.Realm) {
+		p := seated(t, realm)
+		d := propose(t, p.alice, exec)
+		before := questions(realm, control.OpDecision)
+		for _, voter := range []*sdk.Agent{p.reviewers[0], realm.Operator(t, 1), p.reviewers[1]} {
+			vote(t, voter, d, ballot.Approve(""))
+		}
+		wait(t, d)
+		time.Sleep(time.Second) // of the bubble's clock: less than until the next look
+		settle()
+		const voters = 3 // each has looked at the decision before its vote
+		asked, kept := questions(realm, control.OpDecision)-before, keptBallots(t, p)
+		if asked > voters+len(p.reviewers) || kept != 0 {
+			t.Errorf("%d questions, and %d ballots are kept", asked, kept)
+		}
+	}, sdktest.Standard(3))
+}
+
+// keptBallots returns how many files the reviewers keep of their ballots.
+func keptBallots(t *testing.T, p *panel) (kept int) {
+	t.Helper()
+	for _, dir := range p.dirs {
+		list, err := filepath.Glob(filepath.Join(dir, "ballots", "*.sealed"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept += len(list)
+	}
+	return kept
+}
+
+// questions returns how many control requests of a kind were put so far.
+func questions(realm *sdktest.Realm, op control.Op) (asked int) {
+	for _, p := range realm.Packets() {
+		var r control.Request
+		if wire.Decode(p.Data, &r) == nil && r.Op == op {
+			asked++
+		}
+	}
+	return asked
+}
+
 // A process that starts anew reveals what the one before has committed to, wherever that one died.
 func TestARestartRevealsWhatWasCommittedTo(t *testing.T) {
 	drops := func(lost func(sdktest.Packet) bool) func(sdktest.Packet) []sdktest.Packet {

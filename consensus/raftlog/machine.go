@@ -27,9 +27,12 @@ type machine struct {
 
 	progress progress
 	recent   answers
-	remember bool          // whether answers are kept
-	own      func()        // called before raft stores a snapshot of this machine
-	members  []raft.Server // as of the last configuration that catchUp has met, committed or not
+	remember bool // whether answers are kept
+
+	committed func(index, term uint64) // called before an entry is applied; nil while raft does not run
+
+	own     func()        // called before raft stores a snapshot of this machine
+	members []raft.Server // as of the last configuration that catchUp has met, committed or not
 }
 
 var (
@@ -41,6 +44,9 @@ var (
 func (m *machine) Apply(entry *raft.Log) any {
 	if entry.Index <= m.applied {
 		return []byte(nil)
+	}
+	if m.committed != nil {
+		m.committed(entry.Index, entry.Term)
 	}
 	answer := m.inner.Apply(entry.Index, entry.Data)
 	if m.remember {

@@ -154,7 +154,7 @@ func start(cfg Config, st *store) (*Log, error) {
 		slots:     make(chan struct{}, maxInFlight),
 		closing:   make(chan struct{}), changed: make(chan struct{}), life: life, end: end,
 	}
-	st.onFail = e.abandon
+	st.onFail, fsm.committed = e.abandon, e.transport.notices.committed
 	if err := e.begin(!only(fsm.members, st.owner.serverID())); err != nil {
 		end()
 		e.transport.shut()

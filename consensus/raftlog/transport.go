@@ -37,6 +37,8 @@ type transport struct {
 
 	mu   sync.Mutex
 	last map[raft.ServerID]*repeat
+
+	notices notices
 }
 
 // repeat is the last request that a follower has agreed to, while nothing else was sent to it.
@@ -85,9 +87,20 @@ func newTransport(cfg *Config, failed <-chan struct{}, logger hclog.Logger) *tra
 
 func wrapTransport(inner raft.Transport, failed <-chan struct{}, shut func()) *transport {
 	preVote, _ := inner.(raft.WithPreVote)
-	return &transport{
-		Transport: inner, preVote: preVote, failed: failed, shut: shut, last: make(map[raft.ServerID]*repeat),
+	t := &transport{Transport: inner, preVote: preVote, failed: failed, last: make(map[raft.ServerID]*repeat)}
+	t.notices.send, t.notices.ears = t.notify, make(map[raft.ServerID]*ear)
+	t.shut = func() { t.notices.end(shut) }
+	return t
+}
+
+// notify sends a notice of a commit, so that raft's own request that tells the same need not be sent.
+func (t *transport) notify(id raft.ServerID, target raft.ServerAddress, request *raft.AppendEntriesRequest,
+	response *raft.AppendEntriesResponse,
+) error {
+	if err := t.silent(); err != nil {
+		return err
 	}
+	return t.tell(id, target, request, response)
 }
 
 // AppendEntries implements [raft.Transport].
@@ -98,10 +111,18 @@ func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, r
 		return err
 	}
 	if len(request.Entries) == 0 && request.PrevLogEntry > 0 {
-		return t.tell(id, target, request, response)
+		if err := t.tell(id, target, request, response); err != nil || !response.Success {
+			return err
+		}
+		t.notices.agreed(id, target, request)
+		return nil
 	}
 	t.forget(id, request)
-	return t.Transport.AppendEntries(id, target, request, response)
+	err := t.Transport.AppendEntries(id, target, request, response)
+	if err == nil && response.Success && len(request.Entries) > 0 {
+		t.notices.agreed(id, target, request)
+	}
+	return err
 }
 
 // tell sends a request without entries, which tells a follower how far the log is committed, unless it has agreed to the
