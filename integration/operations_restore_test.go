@@ -100,8 +100,8 @@ func TestRestoredRealmIsReminded(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.told("conclave agent quarantine bad --reason drill")
-	kept := func() int {
-		raw, err := os.ReadFile(filepath.Join(r.dir, "innocent.spent.tightenings"))
+	kept := func(file string) int {
+		raw, err := os.ReadFile(filepath.Join(r.dir, file))
 		if err != nil {
 			return 0
 		}
@@ -111,11 +111,14 @@ func TestRestoredRealmIsReminded(t *testing.T) {
 		}
 		return len(k.Commands)
 	}
-	r.await(func() string { return fmt.Sprintf("the agent keeps %d", kept()) }, func() bool { return kept() == 2 })
+	const agents, nodes = "innocent.spent.tightenings", "a/tightenings.cbor"
+	r.await(func() string { return fmt.Sprintf("the agent keeps %d", kept(agents)) }, func() bool { return kept(agents) == 2 })
 
 	r.back()
-	var bad string
-	r.await(func() string { return "bad is " + bad }, func() bool { bad = r.status("bad"); return bad == "quarantined" })
+	r.await(func() string { return fmt.Sprintf("the node was reminded of %d", kept(nodes)) }, func() bool { return kept(nodes) == 2 })
+	if bad := r.status("bad"); bad != "quarantined" {
+		t.Errorf("bad is %s", bad)
+	}
 	if out := r.told("conclave cluster remind --from saved.cbor"); !strings.Contains(out, fmt.Sprintf("epoch %d", epoch)) ||
 		!strings.Contains(out, "0 took effect, 2 known, 0 refused") {
 		t.Errorf("after the agent has come back: %s", out)

@@ -16,6 +16,7 @@ import (
 	"github.com/seed-3e86d5b2/conclave/sdk"
 	"github.com/seed-3e86d5b2/conclave/sdk/code"
 	"github.com/seed-3e86d5b2/conclave/sdk/sdktest"
+	"github.com/seed-3e86d5b2/conclave/trust"
 )
 
 // lie has the node change what it says of the realm, as a hostile node may.
@@ -280,12 +281,17 @@ func TestANodeThatSwapsAgentsIsNotBelieved(t *testing.T) {
 		if err != nil || bob.Name != "bob" {
 			t.Fatalf("%+v %v", bob, err)
 		}
-		var answers []control.Principal
-		rewrite(realm, func(p *control.Principal) bool { answers = append(answers, *p); return false })
-		if _, err := alice.Who(t.Context(), "mallory"); err != nil {
-			t.Fatal(err)
+		var swapped control.Principal // others ask about others meanwhile
+		rewrite(realm, func(p *control.Principal) bool {
+			if c, err := wire.ParseCosigned[trust.Ticket](p.Ticket, wire.MaxStatement); err == nil && c.Claim.Name == "mallory" {
+				swapped = *p
+			}
+			return false
+		})
+		if _, err := alice.Who(t.Context(), "mallory"); err != nil || swapped.Ticket == nil {
+			t.Fatalf("%+v %v", swapped, err)
 		}
-		rewrite(realm, func(p *control.Principal) bool { *p = answers[len(answers)-1]; return true })
+		rewrite(realm, func(p *control.Principal) bool { *p = swapped; return true })
 		if _, err := alice.Who(t.Context(), "bob"); err == nil {
 			t.Error("mallory's ticket passed for bob's")
 		}
