@@ -358,6 +358,9 @@ func TestOpenStoreRefusesDamage(t *testing.T) {
 // TestFlippedBytes changes single bytes anywhere in the file but its first two pages. The log then opens with every
 // entry, or not at all. (In a damaged meta page bbolt sees a write that was cut short, and takes the other.)
 func TestFlippedBytes(t *testing.T) {
+	if raced {
+		t.Skip("bbolt looks outside of its file where a damaged page sends it, and the race detector sees whose memory that is; run it without -race")
+	}
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
