@@ -54,7 +54,10 @@ func newTrial(c *cluster, seed uint64) *trial {
 
 func (c *cluster) realm() load.Realm {
 	r := load.Realm{Operator: c.profile("operator"), StateDir: c.t.TempDir()}
-	list := c.settled()
+	c.settled()
+	list := c.awaitMembers("every node has told where clients find it", func(list []seat) bool {
+		return c.whole(list) && !slices.ContainsFunc(list, func(s seat) bool { return s.Client == "" })
+	})
 	for i, h := range c.hosts {
 		at := slices.IndexFunc(list, func(s seat) bool { return s.Client == c.door(i) })
 		if at < 0 {
