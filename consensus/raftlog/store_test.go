@@ -359,7 +359,7 @@ func TestOpenStoreRefusesDamage(t *testing.T) {
 // entry, or not at all. (In a damaged meta page bbolt sees a write that was cut short, and takes the other.)
 func TestFlippedBytes(t *testing.T) {
 	if raced {
-		t.Skip("bbolt looks outside of its file where a damaged page sends it, and the race detector sees whose memory that is; run it without -race")
+		t.Skip("bbolt looks outside of its file where a damaged page sends it, and the race detector sees whose memory that is: run without -race, as the gate does too")
 	}
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
